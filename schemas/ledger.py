@@ -1,0 +1,59 @@
+"""The ledger: every question, sample and trace in exactly one named bin, totals added up."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from butwait.schemas.errors import ButwaitError
+from butwait.schemas.record import Record
+
+
+class LedgerError(ButwaitError):
+    """Totals that do not add up: a defect of the program, never of the data."""
+
+
+class Account(Record):
+    """One total and the bins that must add up to it."""
+
+    total: int = Field(ge=0)
+    bins: dict[str, int]
+
+    @property
+    def balance(self) -> int:
+        """Items in no bin (positive) or in two (negative); 0 in a true ledger."""
+        return self.total - sum(self.bins.values())
+
+
+class Ledger(Record):
+    """All accounts of a build."""
+
+    questions: Account
+    """Rows read from the sources; bins are the final fate of each."""
+    samples: Account
+    """Fresh samples requested; bins are verdicts and ``failed``."""
+    continuations: Account
+    """"But wait," continuations requested; same bins."""
+    rows: dict[str, Account]
+    """By configuration: rows made; bins are ``written`` and the reasons of refusal."""
+    considered: dict[str, Account]
+    """By configuration: questions offered; bins are ``made_rows`` and reasons for making none."""
+
+    def check(self) -> None:
+        """Raise unless every account adds up.
+
+        Raises:
+            LedgerError: Naming the account, its total and its bins.
+        """
+        accounts = {
+            "questions": self.questions,
+            "samples": self.samples,
+            "continuations": self.continuations,
+            **{f"rows of {name}": account for name, account in self.rows.items()},
+            **{f"questions for {name}": account for name, account in self.considered.items()},
+        }
+        for name, account in accounts.items():
+            if account.balance or any(count < 0 for count in account.bins.values()):
+                raise LedgerError(
+                    f"the ledger of {name} does not add up: total {account.total}, "
+                    f"bins {account.bins}"
+                )

@@ -1,0 +1,247 @@
+"""The recipe of a dataset build: one closed model, every field with unit and reason.
+
+A YAML file is checked against this before any work; ``butwait.pipelines.recipe_file`` reads it and
+turns mistakes into one line with the nearest known name. Relative local paths are relative to the
+recipe's own folder.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from butwait.schemas.recipe_rows import ButWaitSpec, RowsSpec
+
+
+class Section(BaseModel):
+    """A closed, frozen part of a recipe."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Columns(Section):
+    """Names of a dataset's columns; needed where ``layout`` is ``columns``."""
+
+    problem: str = "problem"
+    answer: str | None = None
+    """Column of the gold answer; null: the last balanced box of the solution."""
+    solution: str | None = None
+    source: str | None = None
+    """Column that labels where a row comes from (``olympiads``)."""
+
+
+class SourceSpec(Section):
+    """One set of questions: a dataset on the Hub or a local file."""
+
+    hub: str | None = None
+    """Dataset id on the Hub, read by streaming."""
+    revision: str | None = None
+    """Commit, tag or branch of the Hub dataset; pin a commit for a build that can be repeated."""
+    config: str | None = None
+    """Configuration of the Hub dataset."""
+    split: str = "train"
+    path: str | None = None
+    """Local .parquet, .jsonl, .json file (also .jsonl.gz) or a folder of such shards."""
+    layout: Literal["auto", "numina_cot", "numina_1_5", "limo", "columns"] = "auto"
+    """Column layout. ``auto`` knows the three Hub datasets by id and other files by columns."""
+    columns: Columns | None = None
+    answer_after: str | None = None
+    """Marker in the answer column; the answer is what follows its last occurrence (``####``)."""
+    problem_between: tuple[str, str] | None = None
+    """Start and end marker in the problem column; the problem is what stands between them."""
+    keep: tuple[str, ...] | None = None
+    """Source labels to keep; others are dropped as ``source_not_kept``."""
+    name: str | None = None
+    """Source label where no column gives one; default: the dataset's name."""
+    licence: str | None = None
+    """Licence of the dataset; known for the three Hub datasets, else ``unknown`` if not given."""
+    r1_derived: bool | None = None
+    """Whether solutions derive from DeepSeek-R1; known to be true for LIMO."""
+    limit: int | None = Field(default=None, ge=1)
+    """Read at most this many rows."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> SourceSpec:
+        if (self.hub is None) == (self.path is None):
+            raise ValueError("give exactly one of 'hub' and 'path'")
+        if self.layout == "columns" and self.columns is None:
+            raise ValueError("layout 'columns' needs 'columns: {problem: ..., answer: ...}'")
+        return self
+
+
+class ModelSpec(Section):
+    """The policy that is sampled."""
+
+    id: str
+    """Hub id, or a local folder (starts with '.', '/' or '~')."""
+    revision: str | None = None
+    r1_derived: bool = False
+    """Whether the model was trained on DeepSeek-R1 outputs; goes on every row."""
+
+
+class ServerSpec(Section):
+    """How the model is served."""
+
+    mode: Literal["auto", "managed", "attach", "transformers"] = "auto"
+    """``managed``: start vLLM here and stop it after. ``attach``: use ``url``. ``transformers``:
+    a small in-process engine. ``auto``: ``attach`` if ``url`` is set, ``managed`` where vLLM is
+    installed, else ``transformers``."""
+    url: str | None = None
+    """Base URL of a running OpenAI-compatible server, with or without ``/v1``."""
+    served_name: str | None = None
+    """Model name to send; default: what the server lists."""
+    port: int | None = Field(default=None, ge=1, le=65535)
+    """Port of a managed server; default: a free one."""
+    args: tuple[str, ...] = ()
+    """Further flags for a managed vLLM, e.g. ``[--tensor-parallel-size, '4']``."""
+    env: dict[str, str] = Field(default_factory=dict)
+    """Further environment of a managed vLLM."""
+    max_model_len: int | None = Field(default=None, ge=16)
+    """Context of a managed server, in tokens; default: the model's own."""
+    start_timeout_s: float = Field(default=600.0, gt=0)
+    request_timeout_s: float = Field(default=900.0, gt=0)
+    """Longest wait for one reply."""
+    max_in_flight: int = Field(default=64, ge=1, le=4096)
+    """Requests (each of ``n`` samples) held open at once; the server is never left idle."""
+    n_retries: int = Field(default=5, ge=0, le=100)
+    """Further attempts after 408, 429, 5xx, a reset or a timeout, with growing pauses."""
+
+
+class SamplingSpec(Section):
+    """How solutions are sampled."""
+
+    n: int = Field(default=8, ge=1, le=4096)
+    """Samples a question."""
+    temperature: float = Field(default=0.8, ge=0.0, le=10.0)
+    """0.8 is the fixed value of arXiv 2502.01618."""
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
+    max_tokens: int = Field(default=2048, ge=1)
+    """Upper bound of generated tokens a sample."""
+    stop: tuple[str, ...] = ()
+    prompt: Literal["bespoke", "qwen", "sal", "none"] | None = None
+    """System-prompt preset; default ``qwen`` (``none`` for recordings)."""
+    system: str | None = None
+    """System prompt of your own instead of a preset."""
+    template: str | None = None
+    """Raw completion prompt with ``{problem}`` (and ``{system}``) instead of the chat template."""
+
+    @model_validator(mode="after")
+    def _one_prompt(self) -> SamplingSpec:
+        if self.prompt is not None and self.system is not None:
+            raise ValueError("give 'prompt' (a preset) or 'system' (your own text), not both")
+        if self.template is not None and "{problem}" not in self.template:
+            raise ValueError("'template' must contain {problem}")
+        return self
+
+
+class ReplayColumns(Section):
+    """Columns of recorded trajectories.
+
+    A path may go into a record with dots (``6b_finetuning.solution``).
+    """
+
+    problem: str = "problem"
+    texts: str | tuple[str, ...] = "generations"
+    """A column with one text or a list of texts, or several such columns."""
+    labels: str | tuple[str, ...] | None = None
+    """Recorded verdicts, parallel to ``texts``: booleans, or numbers of which > 0.5 is right."""
+    n_tokens: str | tuple[str, ...] | None = None
+    """Recorded completion tokens, parallel to ``texts``."""
+    finish_reasons: str | tuple[str, ...] | None = None
+
+
+class ReplaySpec(Section):
+    """Recorded trajectories instead of a model: rebuild, re-verify and re-transform without GPU.
+
+    Rows of one problem add up, in file order; problems are matched by normalised text.
+    """
+
+    hub: str | None = None
+    revision: str | None = None
+    config: str | None = None
+    split: str = "train"
+    path: str | None = None
+    columns: ReplayColumns = ReplayColumns()
+    problem_between: tuple[str, str] | None = None
+    text_from: str | None = None
+    """Keep a text from the first occurrence of this marker on (what stands before is prompt)."""
+    text_prefix: str = ""
+    """Put before every text (what the prompt had already opened, e.g. ``<think>``)."""
+    text_drop: tuple[str, ...] = ()
+    """Strings removed from every text (end-of-text tokens)."""
+    max_tokens: int | None = Field(default=None, ge=1)
+    """Token limit of the recording: texts with this many tokens or more were cut by it."""
+    n: int | None = Field(default=None, ge=1)
+    """Samples a question to use; default: all that are recorded."""
+    model: str = "recorded"
+    """Name of the model that wrote the trajectories, for provenance."""
+    model_revision: str | None = None
+    r1_derived: bool = False
+
+    @model_validator(mode="after")
+    def _one_place(self) -> ReplaySpec:
+        if (self.hub is None) == (self.path is None):
+            raise ValueError("give exactly one of 'hub' and 'path'")
+        return self
+
+
+class VerifySpec(Section):
+    """Limits of the verifier."""
+
+    deadline_s: float = Field(default=1.0, gt=0.0, le=60.0)
+    """Longest time for one comparison; more is the verdict ``timeout``."""
+
+
+class Recipe(Section):
+    """A dataset build from questions to published rows."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    """Names the run folder ``runs/<name>``: letters, digits, '.', '_' and '-'."""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Every random choice and every sample's seed derives from it."""
+    sources: tuple[SourceSpec, ...] = Field(min_length=1)
+    model: ModelSpec | None = None
+    server: ServerSpec = ServerSpec()
+    replay: ReplaySpec | None = None
+    sampling: SamplingSpec = SamplingSpec()
+    verify: VerifySpec = VerifySpec()
+    rows: RowsSpec
+    max_characters: int = Field(default=65536, ge=64)
+    """Longest completion of a row; longer ones are refused as ``too_long``, never cut."""
+    shards: int = Field(default=4, ge=1, le=10000)
+    """Output shards a stage; about one for 50,000 questions."""
+    block_size: int = Field(default=128, ge=1, le=100000)
+    """Questions a Beam element; its samples are held in memory together."""
+    limit: int | None = Field(default=None, ge=1)
+    """Read at most this many rows of each source (also ``--limit``)."""
+
+    @field_validator("server", mode="before")
+    @classmethod
+    def _short_server(cls, value: object) -> object:
+        """``server: managed`` and ``server: http://...`` stand for the full section."""
+        if isinstance(value, str):
+            if value.startswith(("http://", "https://")):
+                return {"mode": "attach", "url": value}
+            return {"mode": value}
+        return value
+
+    @model_validator(mode="after")
+    def _one_sampler(self) -> Recipe:
+        if (self.model is None) == (self.replay is None):
+            raise ValueError("give exactly one of 'model' (to sample) and 'replay' (recordings)")
+        if self.replay is not None and self.rows.of_kind("but_wait"):
+            raise ValueError("rows of 'but_wait' need a 'model': a recording cannot be continued")
+        waits = [
+            (spec.phrase, spec.n_waits, spec.per_question, spec.max_tokens)
+            for spec in self.rows.root.values()
+            if isinstance(spec, ButWaitSpec)
+        ]
+        if len(set(waits)) > 1:
+            raise ValueError(
+                "all 'but_wait' configurations of a recipe share their continuations: "
+                "phrase, n_waits, per_question and max_tokens must be the same"
+            )
+        if self.server.mode == "attach" and not self.server.url:
+            raise ValueError("server mode 'attach' needs 'url'")
+        return self

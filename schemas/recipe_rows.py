@@ -1,0 +1,120 @@
+"""The ``rows`` section of a recipe: which dataset configurations are made, and how."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator, model_validator
+
+from butwait.schemas.trace import Flow
+
+RendererName = Literal["bespoke", "thinking_answer", "think_boxed", "plain"]
+
+HOLD_ON = "Hold on! I made a mistake. Let me try again."
+"""Transition sentence of the "Lessons on Reproducing R1-like Reasoning" post (5 Feb 2025)."""
+
+
+class _Spec(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class _TextSpec(_Spec):
+    """What all supervised configurations share."""
+
+    format: RendererName = "bespoke"
+    """Renderer that puts markers around thought and solution."""
+    system: Literal["sampling", "bespoke", "qwen", "sal", "none"] = "sampling"
+    """System prompt on the rows; ``sampling`` is the one that was sampled with."""
+
+
+class VerifiedSpec(_TextSpec):
+    """The best correct trajectory of each question."""
+
+    transform: Literal["verified"]
+    pick: Literal["first", "shortest", "longest"] = "first"
+    """Which correct sample is best; ``first`` is by sample index."""
+    per_question: int = Field(default=1, ge=1, le=4096)
+    """Rows a question, distinct texts only."""
+
+
+class StitchSpec(_TextSpec):
+    """Wrong thoughts, a transition after each, then the verified one."""
+
+    transform: Literal["stitch"]
+    n_wrong: tuple[int, int] = (1, 3)
+    """Least and most wrong thoughts a trace; drawn by seed, capped by what there is."""
+    transitions: tuple[str, ...] = Field(default=(HOLD_ON,), min_length=1)
+    """Sentences to draw from, by seed."""
+    per_question: int = Field(default=1, ge=1, le=64)
+
+    @field_validator("n_wrong", mode="before")
+    @classmethod
+    def _single_number(cls, value: object) -> object:
+        return (value, value) if isinstance(value, int) else value
+
+    @model_validator(mode="after")
+    def _ordered(self) -> StitchSpec:
+        if not 1 <= self.n_wrong[0] <= self.n_wrong[1]:
+            raise ValueError(f"n_wrong must be 1 <= least <= most, not {list(self.n_wrong)}")
+        return self
+
+
+class ButWaitSpec(_TextSpec):
+    """A first thought, "But wait,", and its continuation."""
+
+    transform: Literal["but_wait"]
+    phrase: str = Field(default="But wait,", min_length=1)
+    n_waits: int = Field(default=1, ge=1, le=8)
+    """Continuations one after the other."""
+    per_question: int = Field(default=1, ge=1, le=64)
+    """First thoughts of a question that are continued; wrong and right ones in turn, by seed."""
+    keep: tuple[Flow, ...] = ("right_right", "wrong_right")
+    """First→final flows that become rows."""
+    max_right_right_share: float = Field(default=0.5, ge=0.0, le=1.0)
+    """Cap on right→right among the rows: else the model mostly learns ritual doubt."""
+    max_tokens: int | None = Field(default=None, ge=1)
+    """Token limit of a continuation; default: the sampling section's."""
+
+
+class LimoSpec(_TextSpec):
+    """No system prompt, thinking and answer tags, one closed pair each (LIMO arm)."""
+
+    transform: Literal["limo"]
+    format: RendererName = "thinking_answer"
+    system: Literal["sampling", "bespoke", "qwen", "sal", "none"] = "none"
+    target: Literal["trajectory", "solution"] = "trajectory"
+    """``trajectory``: the verified sample. ``solution``: the source's own solution."""
+
+
+class RlSpec(_Spec):
+    """Questions for reinforcement learning, with their pass rates."""
+
+    transform: Literal["rl"]
+    system: Literal["sampling", "bespoke", "qwen", "sal", "none"] = "sampling"
+    min_pass_rate: float = Field(default=0.0, ge=0.0, le=1.0)
+    max_pass_rate: float = Field(default=1.0, ge=0.0, le=1.0)
+
+
+TextRowSpec = VerifiedSpec | StitchSpec | ButWaitSpec | LimoSpec
+RowSpec = Annotated[TextRowSpec | RlSpec, Field(discriminator="transform")]
+ConfigName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,31}$")]
+
+
+class RowsSpec(RootModel[dict[ConfigName, RowSpec]]):
+    """Configurations by name, in the order of the recipe; ``default`` is published first."""
+
+    model_config = ConfigDict(frozen=True)
+
+    @model_validator(mode="after")
+    def _some(self) -> RowsSpec:
+        if not self.root:
+            raise ValueError("name at least one configuration, e.g. default: {transform: verified}")
+        return self
+
+    def of_kind(self, transform: str) -> dict[str, RowSpec]:
+        """Configurations that use one transform."""
+        return {name: spec for name, spec in self.root.items() if spec.transform == transform}
+
+    def ordered(self) -> list[tuple[str, RowSpec]]:
+        """Configurations with ``default`` first."""
+        return sorted(self.root.items(), key=lambda item: item[0] != "default")

@@ -1,0 +1,88 @@
+"""The flat published rows, strict and versioned. One class a dataset layout."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from butwait.schemas.record import SCHEMA_VERSION, Message, Record
+from butwait.schemas.trace import Flow, Span
+
+
+class Provenance(Record):
+    """Where a row comes from, completely enough to make it again."""
+
+    dataset: str
+    dataset_revision: str | None
+    dataset_row: int
+    source: str
+    licence: str
+    model: str | None
+    """Model that sampled the text; None where the text is the source's own solution."""
+    model_revision: str | None
+    engine: str | None
+    prompt_preset: str | None
+    temperature: float | None
+    top_p: float | None
+    max_tokens: int | None
+    seed: int | None
+    """Seed of the sample that the row's final answer comes from."""
+    transform: str
+    transform_parameters: str
+    renderer: str | None
+    verifier_version: str
+    parents: tuple[str, ...]
+    r1_derived: bool
+    butwait_version: str
+
+
+class SftRow(Record):
+    """One supervised example in both of TRL's conversational layouts.
+
+    ``messages`` is ``prompt + completion``; TRL masks the prompt by default only for the latter.
+    ``spans`` index characters of the completion's content.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    id: str
+    question_id: str
+    messages: tuple[Message, ...] = Field(min_length=2)
+    prompt: tuple[Message, ...] = Field(min_length=1)
+    completion: tuple[Message, ...] = Field(min_length=1, max_length=1)
+    spans: tuple[Span, ...] = Field(min_length=1)
+    answer: str
+    pass_rate: float | None = Field(ge=0.0, le=1.0)
+    flow: Flow | None
+    first_answer: str | None
+    n_transitions: int = Field(ge=0)
+    provenance: Provenance
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SftRow:
+        if self.messages != self.prompt + self.completion:
+            raise ValueError("messages is not prompt followed by completion")
+        if self.completion[0].role != "assistant" or self.prompt[-1].role != "user":
+            raise ValueError("the prompt must end with a user turn, the completion be assistant's")
+        length = len(self.completion[0].content)
+        end = 0
+        for span in self.spans:
+            if span.start < end or span.end > length:
+                raise ValueError(f"span [{span.start}, {span.end}) overlaps or leaves the text")
+            end = span.end
+        return self
+
+
+class RlRow(Record):
+    """One question for reinforcement learning with a verifiable reward."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    id: str
+    question_id: str
+    prompt: tuple[Message, ...] = Field(min_length=1)
+    problem: str
+    answer: str
+    solution: str | None
+    pass_rate: float | None = Field(ge=0.0, le=1.0)
+    n_samples: int = Field(ge=0)
+    provenance: Provenance
