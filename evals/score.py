@@ -1,0 +1,77 @@
+"""Score the fresh samples of a run: expected@1 and pass@n over a fixed denominator.
+
+Reads stored trajectories and questions only: no model, no verifier. Every question counts with
+exactly n samples; one that has fewer makes the run incomplete and is named.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from butwait.evals.statistics import Estimate, bootstrap
+from butwait.schemas.errors import ConfigError
+
+SEED = 0
+"""Of the bootstrap draws: the same run prints the same interval."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """A run's score over K problems with n samples each."""
+
+    n_problems: int
+    n_samples: int
+    expected_at_1: Estimate
+    pass_at_n: Estimate
+    verdicts: dict[str, int]
+
+
+def score_run(run: Path) -> Score:
+    """Score a run folder.
+
+    Raises:
+        ConfigError: No trajectories, or problems with different numbers of samples.
+    """
+    problems = [
+        i
+        for path in sorted((run / "questions").glob("questions-*.parquet"))
+        for i in _column(path, "id")
+    ]
+    correct: Counter[str] = Counter()
+    total: Counter[str] = Counter()
+    verdicts: Counter[str] = Counter()
+    for path in sorted((run / "trajectories").glob("part-*.parquet")):
+        table = pq.read_table(path, columns=["question_id", "parent_id", "verdict"])
+        for row in table.to_pylist():
+            if row["parent_id"] is None:
+                total[row["question_id"]] += 1
+                correct[row["question_id"]] += row["verdict"] == "correct"
+                verdicts[row["verdict"]] += 1
+    n_samples = max(total.values(), default=0)
+    if not problems or n_samples == 0:
+        raise ConfigError(f"{run} has no trajectories to score; run `butwait build` first")
+    short = [i for i in problems if total[i] != n_samples]
+    if short:
+        raise ConfigError(
+            f"{run} is incomplete: {len(short)} of {len(problems)} problems have fewer than "
+            f"{n_samples} samples, {short[0]} has {total[short[0]]}; a score over the rest "
+            "would have another denominator"
+        )
+    counts = np.array([correct[i] for i in problems], dtype=np.int64)
+    rng = np.random.default_rng(SEED)
+    return Score(
+        n_problems=len(problems),
+        n_samples=n_samples,
+        expected_at_1=bootstrap(counts, n_samples, rng),
+        pass_at_n=bootstrap(counts, n_samples, rng, k=n_samples),
+        verdicts=dict(verdicts.most_common()),
+    )
+
+
+def _column(path: Path, name: str) -> list[str]:
+    return [str(value) for value in pq.read_table(path, columns=[name])[name].to_pylist()]

@@ -1,0 +1,251 @@
+"""The build: four stages in a row, each skipped when it is whole, and the files beside them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from butwait.pipelines.engines import Engine
+from butwait.pipelines.manifest import make_manifest, write_manifest
+from butwait.pipelines.recipe_file import dump_recipe
+from butwait.pipelines.replay import ResolvedReplay, partition_recordings
+from butwait.pipelines.resolve import Resolved, resolve
+from butwait.pipelines.run_folder import STAGES, RunFolder, fingerprint
+from butwait.pipelines.sampling.engine import open_sampler
+from butwait.pipelines.sources import ResolvedSource
+from butwait.pipelines.stages.audit import AuditPlan, make_ledger
+from butwait.pipelines.stages.card import write_card
+from butwait.pipelines.stages.questions import QuestionsPlan, make_questions
+from butwait.pipelines.stages.rows import RowsPlan, make_all_rows
+from butwait.pipelines.stages.trajectories import (
+    TrajectoriesPlan,
+    blocks_to_do,
+    finish_trajectories,
+    forget_passing_failures,
+    sample_blocks,
+)
+from butwait.pipelines.tables import write_text
+from butwait.schemas.errors import ConfigError
+from butwait.schemas.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """What a build needs beside its recipe; read from the command line and the environment."""
+
+    base: Path
+    """Folder that the recipe's relative paths start from."""
+    out: Path
+    """Folder of run folders."""
+    cache: Path
+    """Completion cache file."""
+    runner: str
+    beam_options: tuple[str, ...]
+    from_stage: str | None
+    """Make this stage and all after it anew."""
+    api_key: str | None
+    """Key of an attached server; never stored."""
+    say: Callable[[str], None]
+    """Receives one line for people."""
+
+
+def build_dataset(recipe: Recipe, options: BuildOptions) -> RunFolder:
+    """Build a dataset, or continue one; return its folder.
+
+    Raises:
+        ConfigError: A recipe that cannot be built here.
+        SourceError: A source that cannot be read.
+        SamplerError: A model that cannot be served or does not answer.
+    """
+    if options.from_stage is not None and options.from_stage not in STAGES:
+        raise ConfigError(f"--from {options.from_stage!r}: stages are {', '.join(STAGES)}")
+    begun = time.time()
+    resolved = resolve(recipe, options.base)
+    run = RunFolder(options.out / recipe.name)
+    build = _Build(recipe, options, resolved, run)
+    prints = stage_fingerprints(recipe, resolved)
+    try:
+        run.root.mkdir(parents=True, exist_ok=True)
+        write_text(run.root / "recipe.yaml", dump_recipe(recipe))
+    except OSError as error:
+        raise ConfigError(f"run folder {run.root} cannot be written: {error}") from error
+    makers = {
+        "questions": build.questions,
+        "trajectories": build.trajectories,
+        "rows": build.rows,
+        "card": build.card,
+    }
+    anew = False
+    for stage in STAGES:
+        anew = anew or stage == options.from_stage
+        if _is_whole(run, stage, prints[stage], options) and not anew:
+            continue
+        if anew and stage == options.from_stage:
+            run.clear(stage)
+        makers[stage](prints[stage])
+        anew = True
+    write_manifest(run, make_manifest(run, recipe, resolved, begun))
+    return run
+
+
+def stage_fingerprints(recipe: Recipe, resolved: Resolved) -> dict[str, str]:
+    """Return what each stage depends on, as a hash; each includes the one before."""
+    from butwait.schemas.record import SCHEMA_VERSION
+    from butwait.transforms.verify import VERIFIER_VERSION
+
+    dumped = recipe.model_dump(mode="json")
+    waits = sorted(
+        {
+            (spec.phrase, spec.n_waits, spec.per_question, spec.max_tokens or 0)
+            for spec in resolved.but_waits
+        }
+    )
+    questions = fingerprint(
+        "questions",
+        SCHEMA_VERSION,
+        VERIFIER_VERSION,
+        [_source_key(source) for source in resolved.sources],
+        dumped["limit"],
+        dumped["shards"],
+        dumped["block_size"],
+    )
+    trajectories = fingerprint(
+        "trajectories",
+        questions,
+        resolved.identity.model_dump(),
+        dumped["sampling"],
+        dumped["verify"],
+        dumped["seed"],
+        dumped["model"] and dumped["model"]["r1_derived"],
+        _replay_key(resolved.replay) if resolved.replay is not None else None,
+        waits,
+    )
+    rows = fingerprint("rows", trajectories, dumped["rows"], dumped["max_characters"])
+    return {
+        "questions": questions,
+        "trajectories": trajectories,
+        "rows": rows,
+        "card": fingerprint("card", rows, dumped),
+    }
+
+
+def _source_key(source: ResolvedSource) -> list[object]:
+    """What a source contributes; its path does not count, its content does."""
+    spec = source.spec.model_dump(mode="json", exclude={"path"})
+    return [source.dataset, source.revision, source.licence, source.r1_derived, spec]
+
+
+def _replay_key(replay: ResolvedReplay) -> list[object]:
+    spec = replay.spec.model_dump(mode="json", exclude={"path"})
+    return [replay.dataset, replay.revision, spec]
+
+
+def _is_whole(run: RunFolder, stage: str, print_: str, options: BuildOptions) -> bool:
+    if stage == "trajectories" and (n_blocks := forget_passing_failures(run)):
+        options.say(f"trajectories: {n_blocks} blocks with failed requests are asked again")
+        return False
+    record = run.record(stage)
+    if record is None:
+        return False
+    if record.fingerprint != print_:
+        options.say(f"{stage}: the recipe or its inputs changed, so this stage is made anew")
+        return False
+    counts = ", ".join(f"{count} {name}" for name, count in record.counts.items())
+    options.say(f"{stage}: whole, kept ({counts})")
+    return True
+
+
+@dataclass(frozen=True)
+class _Build:
+    """One build's parts, shared by its stages."""
+
+    recipe: Recipe
+    options: BuildOptions
+    resolved: Resolved
+    run: RunFolder
+
+    def questions(self, print_: str) -> None:
+        plan = QuestionsPlan(self.run, self.recipe.shards, self.recipe.block_size)
+        sources = self.resolved.sources
+        make_questions(plan, sources, print_, self.options.runner, self.options.beam_options)
+
+    def trajectories(self, print_: str) -> None:
+        begun = time.monotonic()
+        self.run.begin("trajectories", print_)
+        if self.resolved.replay is not None:
+            self._replay()
+        else:
+            self._sample()
+        record = finish_trajectories(self.run, print_, begun)
+        if record.counts["failed"]:
+            self.options.say(
+                f"trajectories: {record.counts['failed']} samples failed, see the ledger; "
+                "those that failed for the server's sake are asked again by the same command"
+            )
+
+    def rows(self, print_: str) -> None:
+        plan = RowsPlan(
+            run=self.run,
+            configs=tuple(self.recipe.rows.ordered()),
+            context=self.resolved.row_context,
+            n_shards=self.recipe.shards,
+        )
+        make_all_rows(plan, print_, self.options.runner, self.options.beam_options)
+
+    def card(self, print_: str) -> None:
+        begun = time.monotonic()
+        self.run.clear("card")
+        self.run.begin("card", print_)
+        configs = tuple(name for name, _ in self.recipe.rows.ordered())
+        replay = self.recipe.replay
+        n_samples = self.recipe.sampling.n if replay is None else replay.n
+        ledger = make_ledger(
+            AuditPlan(self.run, configs, n_samples), self.options.runner, self.options.beam_options
+        )
+        write_text(self.run.root / "ledger.json", ledger.model_dump_json(indent=1))
+        manifest = make_manifest(self.run, self.recipe, self.resolved, time.time())
+        card = write_card(self.run, manifest, ledger, configs)
+        self.run.finish("card", print_, time.monotonic() - begun, {"files": 1}, {card: 0})
+
+    def _replay(self) -> None:
+        """Partition the recordings like the questions, then answer every block from them."""
+        assert self.resolved.replay is not None
+        folder = self.run.stage("recordings")
+        self.options.say(f"replay: partitioning {self.resolved.replay.dataset}")
+        partition_recordings(self.resolved.replay, self.recipe.shards, folder)
+        assert self.recipe.replay is not None
+        engine = Engine(self.resolved.identity, recordings=folder, n_replayed=self.recipe.replay.n)
+        self._run_blocks(engine, "trajectories (replay)")
+
+    def _sample(self) -> None:
+        """Take from the cache what it has; start a server only for what is missing."""
+        n_blocks = len(blocks_to_do(self.run))
+        self._run_blocks(Engine(self.resolved.identity), "trajectories (cache)")
+        left = len(blocks_to_do(self.run))
+        if n_blocks and not left:
+            self.options.say("trajectories: every sample was cached; no model is started")
+        if not left:
+            return
+        model = self.recipe.model
+        assert model is not None
+        with open_sampler(
+            model,
+            self.recipe.server,
+            base=self.options.base,
+            log_dir=self.run.logs,
+            say=self.options.say,
+            api_key=self.options.api_key,
+        ) as endpoint:
+            self._run_blocks(Engine(self.resolved.identity, endpoint=endpoint), "trajectories")
+
+    def _run_blocks(self, engine: Engine, label: str) -> None:
+        plan = TrajectoriesPlan(
+            run=self.run,
+            ask=self.resolved.ask,
+            engine=engine,
+            cache=self.options.cache,
+            max_in_flight=self.recipe.server.max_in_flight,
+        )
+        sample_blocks(plan, self.options.runner, self.options.beam_options, label)

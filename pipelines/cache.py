@@ -1,0 +1,107 @@
+"""The completion cache: a finished sample is never sampled twice.
+
+It lies outside every run folder and is shared by all runs of a machine. The key is everything
+that can change the output; errors are never stored. Leaves out several machines sharing one cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from butwait.schemas.errors import ConfigError
+from butwait.schemas.sampling import Completion, ModelIdentity, SampleRequest
+
+KEY_VERSION = 1
+_MAX_VARIABLES = 500
+
+
+class CompletionCache(Protocol):
+    """Completions by key."""
+
+    def get(self, keys: Sequence[str]) -> dict[str, Completion]:
+        """Return what is known of ``keys``."""
+        ...
+
+    def put(self, items: Mapping[str, Completion]) -> None:
+        """Store completions; an existing key keeps its first value."""
+        ...
+
+
+def completion_key(identity: ModelIdentity, request: SampleRequest, index: int) -> str:
+    """Return the key of one sample: SHA-256 over canonical JSON of all that shapes it.
+
+    The question's id and the number of samples asked together are left out: neither changes what
+    sample ``index`` is.
+    """
+    shape = {
+        "version": KEY_VERSION,
+        "model": identity.id,
+        "revision": identity.revision,
+        "engine": identity.engine,
+        "messages": [m.model_dump() for m in request.messages] if request.messages else None,
+        "prompt": request.prompt,
+        "prefix": request.prefix,
+        "parameters": request.parameters.model_dump(mode="json"),
+        "seed": request.seed + index,
+    }
+    text = json.dumps(shape, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class SqliteCache:
+    """A cache in one SQLite file (write-ahead log), for one machine.
+
+    ``synchronous=normal`` survives the death of any process; a power cut can lose the last
+    commits, which are then sampled again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the file.
+
+        Raises:
+            ConfigError: If the place cannot be written.
+        """
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Used by one thread at a time (the sampler's loop), opened in another.
+            self._connection = sqlite3.connect(path, timeout=60.0, check_same_thread=False)
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+            with self._connection:
+                self._connection.execute(
+                    "CREATE TABLE IF NOT EXISTS completions "
+                    "(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
+                )
+        except (OSError, sqlite3.Error) as error:
+            raise ConfigError(
+                f"the completion cache {path} cannot be opened ({error}); "
+                "choose another place with --cache or BUTWAIT_CACHE"
+            ) from error
+
+    def get(self, keys: Sequence[str]) -> dict[str, Completion]:
+        """Return what is known of ``keys``."""
+        found: dict[str, Completion] = {}
+        for start in range(0, len(keys), _MAX_VARIABLES):
+            part = keys[start : start + _MAX_VARIABLES]
+            marks = ",".join("?" * len(part))
+            query = f"SELECT key, value FROM completions WHERE key IN ({marks})"  # noqa: S608
+            for key, value in self._connection.execute(query, part):
+                found[key] = Completion.model_validate_json(value)
+        return found
+
+    def put(self, items: Mapping[str, Completion]) -> None:
+        """Store completions; an existing key keeps its first value."""
+        with self._connection:
+            self._connection.executemany(
+                "INSERT OR IGNORE INTO completions VALUES (?, ?)",
+                [(key, completion.model_dump_json()) for key, completion in items.items()],
+            )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()

@@ -1,0 +1,80 @@
+"""A sampler with the completion cache below it: asks the engine only for what is missing."""
+
+from __future__ import annotations
+
+from butwait.pipelines.cache import CompletionCache, completion_key
+from butwait.schemas.errors import SamplerError
+from butwait.schemas.sampling import Completion, ModelIdentity, Sampler, SampleRequest
+
+
+class NotCached(SamplerError):
+    """Asked without an engine for a sample that the cache does not hold."""
+
+
+class CachedSampler:
+    """Implements ``Sampler``; counts hits and misses.
+
+    Args:
+        inner: The engine, or None to answer from the cache alone.
+        cache: Where finished samples are kept.
+        identity: The engine's identity (part of every key).
+    """
+
+    def __init__(
+        self, inner: Sampler | None, cache: CompletionCache, identity: ModelIdentity
+    ) -> None:
+        self._inner = inner
+        self._cache = cache
+        self._identity = identity
+        self.n_hits = 0
+        self.n_misses = 0
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """Which weights answer."""
+        return self._identity
+
+    async def sample(self, request: SampleRequest) -> list[Completion]:
+        """Answer from the cache, the rest from the engine; stored before it is returned.
+
+        Raises:
+            NotCached: There is no engine and a sample is missing.
+            SamplerError: The engine's own.
+        """
+        keys = [completion_key(self._identity, request, i) for i in range(request.n)]
+        known = self._cache.get(keys)
+        answers = {i: known[k] for i, k in enumerate(keys) if k in known}
+        missing = [i for i in range(request.n) if i not in answers]
+        self.n_hits += len(answers)
+        if missing and self._inner is None:
+            raise NotCached(f"{len(missing)} samples of {request.question_id} are not cached")
+        for first, count in _runs(missing):
+            fresh = await self._ask(request, first, count)
+            self._cache.put({keys[c.index]: c for c in fresh})
+            answers.update({c.index: c for c in fresh})
+        # The index belongs to this request: another may have stored the same sample.
+        return [answers[i].model_copy(update={"index": i}) for i in range(request.n)]
+
+    async def _ask(self, request: SampleRequest, first: int, count: int) -> list[Completion]:
+        """Ask for samples first .. first+count-1; sample i is the one of seed + i."""
+        assert self._inner is not None
+        part = request.model_copy(update={"n": count, "seed": request.seed + first})
+        fresh = await self._inner.sample(part)
+        self.n_misses += count
+        return [c.model_copy(update={"index": c.index + first}) for c in fresh]
+
+    async def close(self) -> None:
+        """Close the engine; the cache belongs to the caller."""
+        if self._inner is not None:
+            await self._inner.close()
+
+
+def _runs(indices: list[int]) -> list[tuple[int, int]]:
+    """Group sorted indices into runs of (first, count)."""
+    runs: list[tuple[int, int]] = []
+    for i in indices:
+        if runs and i == runs[-1][0] + runs[-1][1]:
+            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
+        else:
+            runs.append((i, 1))
+    return runs

@@ -1,0 +1,272 @@
+"""The dataset card: front matter that loaders and the Hub's viewer read, and a body for people.
+
+The front matter goes through a YAML writer and model text through escapes, because a row may hold
+anything. No time of day is in the card: the same dataset gives the same card. Leaves out sending
+it; ``butwait push`` fills in the repository's name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from butwait.pipelines.front_matter import front_matter
+from butwait.pipelines.markdown import escape_inline, fence_text, render_table, shorten_row
+from butwait.pipelines.shards import ConfigFiles
+
+REPO_PLACEHOLDER = "OWNER/NAME"
+"""Stands in the card until the dataset has a repository."""
+MAX_SAMPLE_CHARS = 600
+WHAT_A_TRANSFORM_MAKES = {
+    "verified": "a sampled solution whose final answer was verified as correct",
+    "stitch": "wrong attempts, a transition after each, then a solution verified as correct",
+    "but_wait": "a first thought, a doubting phrase and the model's own continuation",
+    "limo": "a solution in thinking and answer tags, without a system prompt",
+    "rl": "a question with its gold answer and pass rate; no model text",
+}
+COLUMN_NOTES = {
+    "id": "stable id of the row; shards are sorted by it",
+    "question_id": "stable id of the question",
+    "messages": "the whole conversation",
+    "prompt": "the turns before the answer",
+    "completion": "the assistant's turn, the only one to train on",
+    "spans": "labelled character ranges of the completion",
+    "answer": "gold answer",
+    "solution": "the source's own solution",
+    "problem": "the question's text",
+    "pass_rate": "share of the question's samples that are correct, null if not sampled",
+    "flow": "verdict of the first thought, then of the final answer",
+    "first_answer": "answer of the first thought",
+    "n_transitions": "how often the text doubts and starts again",
+    "n_samples": "samples behind the pass rate",
+    "provenance": "where the row comes from, completely enough to make it again",
+    "schema_version": "version of this layout",
+}
+
+
+def render_card(
+    manifest: Mapping[str, Any],
+    ledger: Mapping[str, Any],
+    configs: Sequence[ConfigFiles],
+    recipe_yaml: str,
+    repo_id: str | None = None,
+) -> str:
+    """Return the README of a dataset.
+
+    Args:
+        manifest: What was built from what: ``name``, ``butwait_version``, ``versions``, ``model``,
+            ``sources`` and ``recipe_sha256``.
+        ledger: Accounts of a total and ``bins``, or maps of such accounts.
+        configs: The configurations in the order of publication.
+        recipe_yaml: The effective recipe.
+        repo_id: ``owner/name`` on the Hub; None leaves a placeholder for ``name_repo``.
+    """
+    front = yaml.safe_dump(
+        front_matter(manifest, configs), sort_keys=False, allow_unicode=True, width=1000
+    )
+    body = [
+        f"# {escape_inline(manifest.get('name', 'dataset'))}",
+        *_introduce(manifest),
+        *_explain_loading(configs, repo_id or REPO_PLACEHOLDER),
+        *_list_configs(configs, _read_transforms(recipe_yaml)),
+        *_explain_generation(manifest),
+        *_explain_verification(manifest, configs),
+        "## Ledger",
+        "Every question, sample and row is in exactly one bin, and the bins add up to the total.",
+        *_list_accounts(ledger),
+        *_list_columns(configs),
+        *_show_samples(configs),
+        *_list_sources(manifest),
+        *_explain_rebuilding(manifest, recipe_yaml),
+    ]
+    return f"---\n{front}---\n\n" + "\n\n".join(body) + "\n"
+
+
+def name_repo(card: str, repo_id: str) -> str:
+    """Return a card with the repository's name in its loading snippets."""
+    return card.replace(f'load_dataset("{REPO_PLACEHOLDER}"', f'load_dataset("{repo_id}"')
+
+
+def _introduce(manifest: Mapping[str, Any]) -> Iterator[str]:
+    version = escape_inline(manifest.get("butwait_version", "unknown"))
+    yield (
+        "A dataset for training language models to reason, in which a model's own attempts were "
+        f"sampled, checked and recomposed. Made by butwait {version}."
+    )
+
+
+def _explain_loading(configs: Sequence[ConfigFiles], repo_id: str) -> Iterator[str]:
+    lines = ["from datasets import load_dataset", ""]
+    for config in configs:
+        for split in config.splits:
+            variable = re.sub(r"\W", "_", config.name if config.name != "default" else "rows")
+            lines.append(
+                f'{variable} = load_dataset("{repo_id}", "{config.name}", split="{split}")'
+            )
+    yield "## Load it"
+    yield fence_text("\n".join(lines), "python")
+    yield 'Pin what you train on: `revision="<commit>"`. For a quick look: `streaming=True`.'
+
+
+def _read_transforms(recipe_yaml: str) -> dict[str, str]:
+    """Return the transform of each configuration, as far as the recipe says."""
+    recipe = yaml.safe_load(recipe_yaml)
+    rows = recipe.get("rows") if isinstance(recipe, dict) else None
+    if not isinstance(rows, dict):
+        return {}
+    specs = {str(name): spec for name, spec in rows.items() if isinstance(spec, dict)}
+    return {name: str(spec.get("transform", "")) for name, spec in specs.items()}
+
+
+def _list_configs(configs: Sequence[ConfigFiles], transforms: Mapping[str, str]) -> Iterator[str]:
+    yield "## Configurations"
+    yield render_table(
+        ["configuration", "rows", "shards", "size", "one row is"],
+        [
+            (
+                config.name,
+                config.n_rows,
+                len(config.shards),
+                _spell_bytes(sum(shard.n_bytes for shard in config.shards)),
+                WHAT_A_TRANSFORM_MAKES.get(transforms.get(config.name, ""), "see the recipe"),
+            )
+            for config in configs
+        ],
+    )
+
+
+def _explain_generation(manifest: Mapping[str, Any]) -> Iterator[str]:
+    model = manifest.get("model") or {}
+    yield "## How it was generated"
+    if model.get("id"):
+        revision = escape_inline(model.get("revision") or "not pinned")
+        yield f"Sampled from {escape_inline(model['id'])} (revision {revision})."
+    else:
+        yield "From recorded samples: no model was called for this build."
+    yield "The recipe at the end holds every sampling parameter; each row's provenance its own."
+
+
+def _explain_verification(
+    manifest: Mapping[str, Any], configs: Sequence[ConfigFiles]
+) -> Iterator[str]:
+    version = manifest.get("verifier_version") or _read_verifier_version(configs)
+    yield "## How it was verified"
+    yield (
+        f"The verifier (version {escape_inline(version)}) compared the final answer of every "
+        "sample with the source's gold answer. Its verdict is one of `correct`, `incorrect`, "
+        "`no_answer`, `ambiguous`, `truncated`, `gold_unusable`, `timeout` and `error`. Samples "
+        "that could not be judged are counted apart, never as wrong."
+    )
+    yield (
+        "A right final answer does not prove the reasoning before it, and gold answers of the "
+        "sources may be wrong."
+    )
+
+
+def _read_verifier_version(configs: Sequence[ConfigFiles]) -> str:
+    for config in configs:
+        provenance = (config.sample or {}).get("provenance")
+        if isinstance(provenance, Mapping) and provenance.get("verifier_version"):
+            return str(provenance["verifier_version"])
+    return "unknown"
+
+
+def _list_accounts(ledger: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, account in ledger.items():
+        if not isinstance(account, Mapping):
+            continue
+        title = f"{prefix}{name}"
+        if "bins" not in account:
+            yield from _list_accounts(account, f"{title}: ")
+            continue
+        total = next((v for k, v in account.items() if k != "bins"), 0)
+        bins = sorted(account["bins"].items(), key=lambda item: (-item[1], item[0]))
+        yield f"### {escape_inline(title)}"
+        yield render_table(["bin", "count"], [*bins, ("total", total)])
+
+
+def _list_columns(configs: Sequence[ConfigFiles]) -> Iterator[str]:
+    """Yield one table for each set of columns, under the names that share it."""
+    yield "## Columns"
+    groups: dict[str, list[ConfigFiles]] = {}
+    for config in configs:
+        groups.setdefault(config.schema.remove_metadata().to_string(), []).append(config)
+    for members in groups.values():
+        yield f"### {', '.join(escape_inline(config.name) for config in members)}"
+        rows = [
+            (f.name, _spell_type(f.type), COLUMN_NOTES.get(f.name, "")) for f in members[0].schema
+        ]
+        yield render_table(["column", "type", "what it is"], rows)
+
+
+def _spell_type(kind: Any) -> str:
+    """Return an Arrow type in words short enough for a table."""
+    import pyarrow as pa
+
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return f"list of {_spell_type(kind.value_type)}"
+    if pa.types.is_struct(kind):
+        return f"struct of {', '.join(field.name for field in kind)}"
+    return str(kind)
+
+
+def _show_samples(configs: Sequence[ConfigFiles]) -> Iterator[str]:
+    yield "## Sample rows"
+    for config in configs:
+        yield f"### {escape_inline(config.name)}"
+        if config.sample is None:
+            yield "No row was made for this configuration; it is not published."
+            continue
+        text, is_cut = shorten_row(config.sample, MAX_SAMPLE_CHARS)
+        if is_cut:
+            yield "Long values are cut here for display; the dataset has them whole."
+        yield fence_text(text, "json")
+
+
+def _list_sources(manifest: Mapping[str, Any]) -> Iterator[str]:
+    sources = [source for source in manifest.get("sources", ()) if isinstance(source, Mapping)]
+    yield "## Sources and licences"
+    yield render_table(
+        ["source", "licence", "revision", "derived from DeepSeek-R1"],
+        [
+            (
+                source.get("name", "unknown"),
+                source.get("licence") or "unknown",
+                source.get("revision") or "not pinned",
+                "yes" if source.get("r1_derived") else "no",
+            )
+            for source in sources
+        ],
+    )
+    yield "Questions and solutions keep the licence of their source."
+    derived = [escape_inline(s.get("name", "unknown")) for s in sources if s.get("r1_derived")]
+    if (manifest.get("model") or {}).get("r1_derived"):
+        derived.append("the sampled model")
+    if derived:
+        yield (
+            f"Derived from outputs of DeepSeek-R1: {', '.join(derived)}. Rows with such a parent "
+            "have `r1_derived` true in their provenance."
+        )
+    else:
+        yield "Nothing here is declared as derived from outputs of DeepSeek-R1."
+
+
+def _explain_rebuilding(manifest: Mapping[str, Any], recipe_yaml: str) -> Iterator[str]:
+    yield "## Build it again"
+    yield "Save this as `recipe.yaml` and run `butwait build recipe.yaml`."
+    yield fence_text(recipe_yaml, "yaml")
+    versions = manifest.get("versions") or {}
+    if versions:
+        yield render_table(["package", "version"], sorted(versions.items()))
+
+
+def _spell_bytes(n_bytes: int) -> str:
+    size = float(n_bytes)
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"

@@ -1,0 +1,247 @@
+"""The ``butwait`` command: the composition root, and the only reader of the environment.
+
+Commands import what they need when they run, so that ``butwait --help`` stays fast.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from butwait.schemas.errors import ButwaitError, ConfigError
+
+app = typer.Typer(
+    name="butwait",
+    help="From questions to verified reasoning datasets.\n\n"
+    "Example: [bold]butwait build recipes/quickstart.yaml[/bold]",
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+
+BEAM_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+@app.callback(invoke_without_command=True)
+def common(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Options of the command itself."""
+    if version:
+        from importlib.metadata import version as installed
+
+        print(f"butwait {installed('butwait')}")  # noqa: T201
+        raise typer.Exit
+
+
+@app.command(context_settings=BEAM_ARGUMENTS)
+def build(
+    context: typer.Context,
+    recipe: Annotated[Path, typer.Argument(help="YAML recipe, e.g. recipes/quickstart.yaml.")],
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Read at most this many rows of each source.")
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Sample two questions, show prompt, samples and the estimate; write nothing.",
+        ),
+    ] = False,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe key; repeatable."),
+    ] = None,
+    runner: Annotated[
+        str, typer.Option(help="Beam runner; further Beam flags are passed through.")
+    ] = "FnApiRunner",
+    out: Annotated[Path, typer.Option(help="Folder for run folders.")] = Path("runs"),
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Completion cache file (default: BUTWAIT_CACHE or ~/.cache/butwait)."),
+    ] = None,
+    from_: Annotated[
+        str | None,
+        typer.Option("--from", help="Make this stage and all after it anew: questions, ..., card."),
+    ] = None,
+    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+) -> None:
+    """Build a dataset: questions, trajectories, rows, card.
+
+    A second run continues the first: whole stages are skipped, finished samples are kept.
+
+    \b
+    Examples:
+      butwait build recipes/quickstart.yaml
+      butwait build my.yaml --limit 100 --set sampling.n=4 --set server=http://127.0.0.1:8000
+      butwait build my.yaml --dry-run
+      butwait build my.yaml --from rows
+      butwait build my.yaml --direct_num_workers 4 --direct_running_mode multi_processing
+    """
+    from butwait.pipelines.build import BuildOptions, build_dataset
+    from butwait.pipelines.recipe_file import load_recipe
+    from butwait.pipelines.summary import print_summary
+
+    effective = load_recipe(recipe, set_ or (), limit, override_base=Path.cwd())
+    options = BuildOptions(
+        base=recipe.resolve().parent,
+        out=out,
+        cache=cache or _default_cache(),
+        runner=runner,
+        beam_options=tuple(context.args),
+        from_stage=from_,
+        api_key=os.environ.get("BUTWAIT_API_KEY") or os.environ.get("OPENAI_API_KEY"),
+        say=_say,
+    )
+    if dry_run:
+        from butwait.pipelines.dry_run import dry_run as run_dry
+
+        run_dry(effective, options)
+        return
+    print_summary(build_dataset(effective, options))
+
+
+@app.command()
+def push(
+    run: Annotated[Path, typer.Argument(help="Run folder, e.g. runs/quickstart.")],
+    repo_id: Annotated[str, typer.Argument(help="Dataset on the Hub, e.g. me/my-dataset.")],
+    public: Annotated[
+        bool, typer.Option("--public", help="Make the repository public (default: private).")
+    ] = False,
+    message: Annotated[str | None, typer.Option(help="Commit message.")] = None,
+    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+) -> None:
+    """Publish a run on the Hugging Face Hub in one commit, and read it back.
+
+    The token comes from HF_TOKEN or `hf auth login`; HF_ENDPOINT names another Hub.
+
+    \b
+    Examples:
+      butwait push runs/quickstart me/pocket-reasoning
+      butwait push runs/quickstart me/pocket-reasoning --public
+    """
+    from butwait.pipelines.publish import push_run
+
+    result = push_run(
+        run,
+        repo_id,
+        public=public,
+        token=_hub_token(),
+        endpoint=os.environ.get("HF_ENDPOINT"),
+        commit_message=message,
+        progress=_say,
+    )
+    what = f"{result.files_sent} files sent" if result.files_sent else "nothing had changed"
+    _say(f"{result.url} at {result.revision}: {result.n_rows} rows read back equal ({what})")
+
+
+@app.command()
+def ledger(
+    run: Annotated[Path, typer.Argument(help="Run folder, e.g. runs/quickstart.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+) -> None:
+    """Print a run's ledger: where every question, sample and row went.
+
+    \b
+    Examples:
+      butwait ledger runs/quickstart
+      butwait ledger runs/quickstart --json
+    """
+    from butwait.pipelines.summary import print_ledger, read_ledger
+
+    print_ledger(read_ledger(run), as_json)
+
+
+@app.command()
+def score(
+    run: Annotated[Path, typer.Argument(help="Run folder, e.g. runs/pocket-test.")],
+    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+) -> None:
+    """Print expected@1 and pass@n of a run's samples, with 95 % intervals.
+
+    \b
+    Examples:
+      butwait score runs/quickstart
+    """
+    from butwait.evals.score import score_run
+
+    result = score_run(run)
+    lines = (
+        f"{result.n_problems} problems, {result.n_samples} samples each",
+        f"expected@1 (mean of n={result.n_samples})  {result.expected_at_1} %",
+        f"pass@{result.n_samples} (unbiased)         {result.pass_at_n} %",
+        "verdicts: " + ", ".join(f"{count} {name}" for name, count in result.verdicts.items()),
+    )
+    for line in lines:
+        print(line)  # noqa: T201
+
+
+def main() -> NoReturn:
+    """Run the command; errors are one line, tracebacks only with ``--debug``."""
+    sys.exit(run_command(sys.argv[1:]))
+
+
+def run_command(arguments: list[str]) -> int:
+    """Run the command with these arguments and return its exit code.
+
+    0: done. 1: a failure. 2: the user's to mend. 130: interrupted.
+    """
+    debug = "--debug" in arguments
+    try:
+        result = app(arguments, standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except ButwaitError as error:
+        return _report(str(error), error.exit_code, debug)
+    except KeyboardInterrupt:
+        _say("interrupted; finished samples are kept: the same command continues")
+        return 130
+    except Exception as error:  # noqa: BLE001 - the outermost edge: nobody is left to handle it
+        if type(error).__module__.startswith(("click", "typer")):
+            return _report_usage(error)
+        text = f"{type(error).__name__}: {error}"
+        return _report(f"{text} (run again with --debug for the traceback)", 1, debug)
+
+
+def _report(message: str, code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    _say(f"error: {' '.join(message.split())}")
+    return code
+
+
+def _report_usage(error: Exception) -> int:
+    """Click's own usage errors, in its own layout."""
+    show = getattr(error, "show", None)
+    if callable(show):
+        show()
+    return int(getattr(error, "exit_code", 2))
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _default_cache() -> Path:
+    named = os.environ.get("BUTWAIT_CACHE")
+    if named:
+        return Path(named)
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "butwait" / "completions.sqlite"
+
+
+def _hub_token() -> str:
+    from huggingface_hub import get_token
+
+    token = get_token()
+    if token is None:
+        raise ConfigError(
+            "no Hub token: set HF_TOKEN or run `hf auth login` (a token with write access)"
+        )
+    return str(token)

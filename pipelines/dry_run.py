@@ -1,0 +1,155 @@
+# ruff: noqa: T201 - printing is what a dry run is for
+"""A dry run: two questions sampled for real, and what the whole build would cost."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from butwait.pipelines.engines import Engine, OpenEngine
+from butwait.pipelines.resolve import Resolved, resolve
+from butwait.pipelines.sampling.engine import open_sampler
+from butwait.pipelines.sources import plan_pieces, read_piece
+from butwait.pipelines.stages.sample_question import Outcome, sample_question, sample_request
+from butwait.schemas.errors import SourceError
+from butwait.schemas.question import Question
+from butwait.schemas.recipe import Recipe
+from butwait.schemas.record import Message
+
+if TYPE_CHECKING:
+    from butwait.pipelines.build import BuildOptions
+
+N_QUESTIONS = 2
+_SHOWN = 400
+
+
+def dry_run(recipe: Recipe, options: BuildOptions) -> None:
+    """Sample two questions, print the prompt, the samples and the estimate; write nothing.
+
+    Raises:
+        SourceError: No usable question was found.
+    """
+    resolved = resolve(recipe, options.base)
+    questions = list(itertools.islice(_questions(resolved), N_QUESTIONS))
+    if not questions:
+        raise SourceError("no usable question in the sources; a build would keep nothing")
+    _print_prompt(questions[0], resolved)
+    begun = time.monotonic()
+    outcomes = _sample(recipe, resolved, options, questions)
+    _print_samples(questions, outcomes)
+    _print_estimate(recipe, resolved, outcomes, time.monotonic() - begun)
+
+
+def _questions(resolved: Resolved) -> Iterator[Question]:
+    records = (
+        record
+        for source in resolved.sources
+        for piece in plan_pieces(source)
+        for record in read_piece(piece)
+    )
+    return (record for record in records if isinstance(record, Question))
+
+
+def _sample(
+    recipe: Recipe, resolved: Resolved, options: BuildOptions, questions: Sequence[Question]
+) -> list[Outcome]:
+    with tempfile.TemporaryDirectory(prefix="butwait-dry-run-") as temporary:
+        folder = Path(temporary)
+        if resolved.replay is not None:
+            from butwait.pipelines.replay import partition_recordings
+
+            partition_recordings(resolved.replay, 1, folder)
+            assert recipe.replay is not None
+            engine = Engine(resolved.identity, recordings=folder, n_replayed=recipe.replay.n)
+            return asyncio.run(_ask(engine, resolved, questions))
+        assert recipe.model is not None
+        with open_sampler(
+            recipe.model,
+            recipe.server,
+            base=options.base,
+            log_dir=folder,
+            say=options.say,
+            api_key=options.api_key,
+        ) as endpoint:
+            engine = Engine(resolved.identity, endpoint=endpoint)
+            return asyncio.run(_ask(engine, resolved, questions))
+
+
+async def _ask(engine: Engine, resolved: Resolved, questions: Sequence[Question]) -> list[Outcome]:
+    opened = OpenEngine(engine)
+    try:
+        sampler = opened.sampler(0)
+        assert sampler is not None
+        counts = [await opened.n_samples(question, 0) for question in questions]
+        return await asyncio.gather(
+            *(
+                sample_question(question, sampler, resolved.ask, n)
+                for question, n in zip(questions, counts, strict=True)
+            )
+        )
+    finally:
+        await opened.close()
+
+
+def _print_prompt(question: Question, resolved: Resolved) -> None:
+    request = sample_request(question, resolved.ask, 1)
+    print("prompt (before the model's chat template):" if request.messages else "prompt:")
+    for message in request.messages or ():
+        print(f"  [{message.role}] {message.content}")
+    if request.prompt is not None:
+        print(request.prompt)
+    rendered = _render(request.messages, resolved)
+    if rendered is not None:
+        print(f"as the model sees it:\n  {rendered!r}")
+
+
+def _render(messages: Sequence[Message] | None, resolved: Resolved) -> str | None:
+    """The chat template applied, where the model is a local folder; a server keeps its own."""
+    if messages is None or not Path(resolved.model_location or "?").is_dir():
+        return None
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(resolved.model_location)
+    turns = [m.model_dump() for m in messages]
+    return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+
+
+def _print_samples(questions: Sequence[Question], outcomes: Sequence[Outcome]) -> None:
+    for question, outcome in zip(questions, outcomes, strict=True):
+        print(f"\nquestion {question.id}, gold answer {question.gold}: {question.problem[:_SHOWN]}")
+        for trajectory in outcome.trajectories[:2]:
+            print(f"  [{trajectory.id[26:]}: {trajectory.verdict}] {trajectory.text[:_SHOWN]!r}")
+        for letter in outcome.letters[:1]:
+            print(f"  refused: {letter.reason}: {letter.detail}")
+
+
+def _print_estimate(
+    recipe: Recipe, resolved: Resolved, outcomes: Sequence[Outcome], seconds: float
+) -> None:
+    tokens = [t.n_completion_tokens for o in outcomes for t in o.trajectories]
+    if not tokens:
+        print("\nno sample came back: no estimate")
+        return
+    per_question = sum(tokens) / len(outcomes)
+    print(
+        f"\nestimate: {per_question:.0f} completion tokens a question "
+        f"({len(tokens) / len(outcomes):.0f} samples of {sum(tokens) / len(tokens):.0f})"
+    )
+    if resolved.replay is not None:
+        return
+    n_questions = sum(1 for _ in _questions(resolved)) if _is_local(recipe) else 1000
+    total = per_question * n_questions
+    rate = sum(tokens) / seconds
+    print(
+        f"{n_questions} questions: {total:.0f} tokens; at the {rate:.0f} tokens/s of these two "
+        f"questions alone {total / rate:.0f} s at most (a full server is faster)"
+    )
+
+
+def _is_local(recipe: Recipe) -> bool:
+    return all(spec.path is not None for spec in recipe.sources)

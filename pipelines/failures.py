@@ -1,0 +1,56 @@
+"""Carry a worker's own error to the driver, whatever the Beam runner makes of exceptions.
+
+Runners rewrap, annotate or stringify what a worker raises. A worker therefore also writes its error
+to a file, and the driver raises that one: a person sees one line with the right exit code.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from butwait.schemas import errors
+from butwait.schemas.errors import ButwaitError
+
+
+class WorkerError(ButwaitError):
+    """A worker's error, with its own message and exit code."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+@contextmanager
+def reported(folder: Path) -> Iterator[None]:
+    """Write a ``ButwaitError`` that leaves the block to a folder, and let it go on."""
+    try:
+        yield
+    except ButwaitError as error:
+        folder.mkdir(parents=True, exist_ok=True)
+        content = {
+            "type": type(error).__name__,
+            "message": str(error),
+            "exit_code": error.exit_code,
+        }
+        path = folder / f"failure-{uuid.uuid4().hex}.txt"
+        path.write_text(json.dumps(content), encoding="utf-8")
+        raise
+
+
+@contextmanager
+def raised_here(folder: Path) -> Iterator[None]:
+    """Raise the error that a worker reported instead of what the runner made of it."""
+    try:
+        yield
+    except Exception as error:
+        for path in sorted(folder.glob("failure-*.txt")):
+            content = json.loads(path.read_text(encoding="utf-8"))
+            known = getattr(errors, content["type"], None)
+            if known in (errors.SamplerError, errors.SourceError, errors.ConfigError):
+                raise known(content["message"]) from error
+            raise WorkerError(content["message"], content["exit_code"]) from error
+        raise

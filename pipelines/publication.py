@@ -1,0 +1,149 @@
+"""What a run publishes: its files by their path in the repository, checked to be of one piece.
+
+A run that was interrupted, edited or half rebuilt is refused here, before the Hub is asked
+anything. Leaves out the sending.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from butwait.pipelines.card import name_repo
+from butwait.pipelines.front_matter import read_front_matter
+from butwait.pipelines.run_folder import RunFolder
+from butwait.pipelines.shards import ConfigFiles, read_configs
+from butwait.schemas.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """One file to publish, with both names that the Hub may know its content by."""
+
+    source: Path | bytes
+    size: int
+    sha256: str
+
+    @property
+    def git_oid(self) -> str:
+        """The SHA-1 by which git names the content."""
+        content = self.source if isinstance(self.source, bytes) else self.source.read_bytes()
+        header = b"blob %d\0" % len(content)
+        return hashlib.sha1(header + content, usedforsecurity=False).hexdigest()
+
+
+@dataclass(frozen=True)
+class Publication:
+    """Everything that one push sends."""
+
+    configs: tuple[ConfigFiles, ...]
+    files: Mapping[str, LocalFile]
+    """By path in the repository."""
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of all files."""
+        return sum(file.size for file in self.files.values())
+
+
+def read_publication(run: Path, repo_id: str) -> Publication:
+    """Read what a run publishes, and check that it is whole and of one piece.
+
+    Raises:
+        ConfigError: A missing or unreadable file, an unfinished stage, or files that contradict
+            each other.
+    """
+    folder = RunFolder(run)
+    if not run.is_dir():
+        raise ConfigError(f"run folder {run} is missing; make it with `butwait build RECIPE`")
+    for name in ("manifest.json", "recipe.yaml", "ledger.json", "card/README.md"):
+        if not (run / name).is_file():
+            raise ConfigError(f"{run} has no {name}: finish the run with `butwait build` first")
+    for stage in ("rows", "card"):
+        if folder.record(stage) is None:
+            raise ConfigError(
+                f"stage {stage!r} of {run} is not whole; finish it with `butwait build` first"
+            )
+    configs = tuple(config for config in read_configs(run / "rows") if config.n_rows)
+    if not configs:
+        raise ConfigError(f"{run} has no rows to publish; {run / 'ledger.json'} says why")
+    _check_stage_hashes(folder, configs)
+    _check_ledger(run / "ledger.json", configs)
+    readme = _read_readme(run / "card" / "README.md", configs, repo_id)
+    files = {
+        config.hub_path(shard): LocalFile(shard.path, shard.n_bytes, shard.sha256)
+        for config in configs
+        for shards in config.splits.values()
+        for shard in shards
+    }
+    files["README.md"] = LocalFile(readme, len(readme), hashlib.sha256(readme).hexdigest())
+    return Publication(configs, files)
+
+
+def _check_stage_hashes(folder: RunFolder, configs: tuple[ConfigFiles, ...]) -> None:
+    """Raise if a shard is not the one that the stage wrote."""
+    record = folder.record("rows")
+    known = {file.name: file.sha256 for file in record.files} if record else {}
+    for config in configs:
+        for shard in config.shards:
+            name = shard.path.relative_to(folder.root).as_posix()
+            if known.get(name) != shard.sha256:
+                raise ConfigError(
+                    f"{shard.path} is not the file that the build wrote; build the rows anew with "
+                    "`butwait build RECIPE --from rows`"
+                )
+
+
+def _check_ledger(path: Path, configs: tuple[ConfigFiles, ...]) -> None:
+    """Raise if the ledger does not add up or counts other rows than the shards hold."""
+    try:
+        ledger: Any = json.loads(path.read_text(encoding="utf-8"))
+        rows = ledger["rows"]
+        wrong = _find_imbalance(ledger)
+        written = {name: account["bins"].get("written", 0) for name, account in rows.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{path} is not a ledger ({error!r}); build the run anew") from error
+    if wrong:
+        raise ConfigError(f"{path} does not add up in {wrong}; build the run anew")
+    held = {config.name: config.n_rows for config in configs}
+    if {name: n for name, n in written.items() if n} != {n: c for n, c in held.items() if c}:
+        raise ConfigError(f"{path} counts rows {written}, the shards hold {held}; build rows anew")
+
+
+def _find_imbalance(accounts: Mapping[str, Any], prefix: str = "") -> str | None:
+    """Return the name of the first account whose bins do not add up to its total."""
+    for name, account in accounts.items():
+        if not isinstance(account, Mapping):
+            continue
+        if "bins" not in account:
+            wrong = _find_imbalance(account, f"{prefix}{name}: ")
+            if wrong:
+                return wrong
+        elif sum(account["bins"].values()) != sum(n for k, n in account.items() if k != "bins"):
+            return f"{prefix}{name}"
+    return None
+
+
+def _read_readme(path: Path, configs: tuple[ConfigFiles, ...], repo_id: str) -> bytes:
+    """Return the card with the repository's name, if it is the card of these rows."""
+    try:
+        card = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text ({error.reason}); build it anew") from error
+    front = read_front_matter(card)
+    infos = front.get("dataset_info") or []
+    told = {
+        info.get("config_name"): sum(split["num_examples"] for split in info.get("splits", ()))
+        for info in (infos if isinstance(infos, list) else [infos])
+    }
+    held = {config.name: config.n_rows for config in configs}
+    if told != held:
+        raise ConfigError(
+            f"{path} describes rows {told}, the run holds {held}; write it anew with "
+            "`butwait build RECIPE --from card`"
+        )
+    return name_repo(card, repo_id).encode()

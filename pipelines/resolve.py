@@ -1,0 +1,110 @@
+"""A recipe made concrete: sources found, revisions pinned, the model identified.
+
+Everything that can be wrong with a recipe on this machine is found here, before any work.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from butwait.pipelines.replay import ResolvedReplay, resolve_replay
+from butwait.pipelines.sampling.engine import choose_engine
+from butwait.pipelines.sampling.identity import resolve_model
+from butwait.pipelines.sources import ResolvedSource, resolve_source
+from butwait.pipelines.stages.sample_question import AskPlan
+from butwait.schemas.recipe import Recipe, SamplingSpec
+from butwait.schemas.recipe_rows import ButWaitSpec
+from butwait.schemas.sampling import ModelIdentity
+from butwait.transforms.prompts import read_prompt
+from butwait.transforms.rows import RowContext
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What a build works with."""
+
+    sources: tuple[ResolvedSource, ...]
+    identity: ModelIdentity
+    model_location: str
+    """What the engine loads: a local folder or a Hub id; empty for recordings."""
+    replay: ResolvedReplay | None
+    ask: AskPlan
+    row_context: RowContext
+    but_waits: tuple[ButWaitSpec, ...]
+
+
+def resolve(recipe: Recipe, base: Path) -> Resolved:
+    """Find and check everything that a recipe names.
+
+    Args:
+        recipe: Checked by itself.
+        base: Folder that its relative paths start from.
+
+    Raises:
+        ConfigError, SourceError: With what is wrong, the value, and the way out.
+    """
+    replay = resolve_replay(recipe.replay, base) if recipe.replay is not None else None
+    location = ""
+    if recipe.replay is not None:
+        identity = ModelIdentity(
+            id=recipe.replay.model, revision=recipe.replay.model_revision, engine="replay"
+        )
+    else:
+        assert recipe.model is not None
+        model = resolve_model(recipe.model, base)
+        choice = choose_engine(recipe.server)
+        location = model.location
+        # The family alone: a cached sample outlives the engine's version, the manifest names it.
+        family = "transformers" if choice.engine == "transformers" else "vllm"
+        identity = ModelIdentity(id=model.id, revision=model.revision, engine=family)
+    sources = tuple(resolve_source(spec, base, recipe.limit) for spec in recipe.sources)
+    but_waits = tuple(s for s in recipe.rows.root.values() if isinstance(s, ButWaitSpec))
+    return Resolved(
+        sources=sources,
+        identity=identity,
+        model_location=location,
+        replay=replay,
+        ask=_ask_plan(recipe, but_waits),
+        row_context=_row_context(recipe),
+        but_waits=but_waits,
+    )
+
+
+def _ask_plan(recipe: Recipe, but_waits: tuple[ButWaitSpec, ...]) -> AskPlan:
+    source = recipe.replay or recipe.model
+    assert source is not None
+    sampling = _sampling(recipe)
+    preset, system = read_prompt(sampling)
+    return AskPlan(
+        run_seed=recipe.seed,
+        sampling=sampling,
+        but_wait=but_waits[0] if but_waits else None,
+        preset=preset,
+        system=system,
+        recorded=recipe.replay is not None,
+        deadline_s=recipe.verify.deadline_s,
+        r1_derived=source.r1_derived,
+    )
+
+
+def _sampling(recipe: Recipe) -> SamplingSpec:
+    """The sampling section; a recording's prompt is known only if the recipe states it."""
+    sampling = recipe.sampling
+    if recipe.replay is None or sampling.prompt is not None or sampling.system is not None:
+        return sampling
+    return sampling.model_copy(update={"prompt": "none"})
+
+
+def _row_context(recipe: Recipe) -> RowContext:
+    from importlib.metadata import version
+
+    from butwait.transforms.verify import VERIFIER_VERSION
+
+    return RowContext(
+        run_seed=recipe.seed,
+        sampling=_sampling(recipe),
+        max_characters=recipe.max_characters,
+        butwait_version=version("butwait"),
+        verifier_version=VERIFIER_VERSION,
+    )

@@ -1,0 +1,157 @@
+"""The run folder: names of everything in it, and what says that a stage is whole.
+
+A stage is whole when its record exists and carries the fingerprint of the recipe's part that
+shapes it and of the stage before. Leaves out what is inside the files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from butwait.pipelines.tables import file_sha256, write_text
+from butwait.schemas.errors import ConfigError
+from butwait.schemas.record import Record
+
+STAGES = ("questions", "trajectories", "rows", "card")
+
+
+class FileRecord(Record):
+    """One output file of a stage."""
+
+    name: str
+    """Path relative to the run folder."""
+    sha256: str
+    rows: int
+
+
+class StageRecord(Record):
+    """Written last; its presence means that the stage is whole."""
+
+    stage: str
+    fingerprint: str
+    seconds: float
+    counts: dict[str, int]
+    files: tuple[FileRecord, ...]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of one run."""
+
+    root: Path
+
+    def stage(self, name: str) -> Path:
+        """Folder of a stage."""
+        return self.root / name
+
+    def parts(self, name: str) -> Path:
+        """Working folder of a stage; gone when the stage is whole."""
+        return self.root / name / ".parts"
+
+    @property
+    def dead_letters(self) -> Path:
+        """Folder of what was refused."""
+        return self.root / "dead_letters"
+
+    @property
+    def considered(self) -> Path:
+        """Folder of what each question gave each configuration: traces, or a reason for none."""
+        return self.root / "considered"
+
+    @property
+    def logs(self) -> Path:
+        """Folder of server logs."""
+        return self.root / "logs"
+
+    @property
+    def status(self) -> Path:
+        """Folder of the workers' progress counts."""
+        return self.root / ".status"
+
+    def question_shards(self) -> list[Path]:
+        """Question shards in order."""
+        return sorted(self.stage("questions").glob("questions-*.parquet"))
+
+    def trajectory_parts(self) -> list[Path]:
+        """Trajectory fragments in order."""
+        return sorted(self.stage("trajectories").glob("part-*.parquet"))
+
+    def row_shards(self, config: str) -> list[Path]:
+        """Published shards of one configuration in order."""
+        return sorted((self.stage("rows") / config).glob("train-*.parquet"))
+
+    def record(self, stage: str) -> StageRecord | None:
+        """Return the record of a whole stage, or None if it is not whole."""
+        path = self._record_path(stage)
+        try:
+            return StageRecord.model_validate_json(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValidationError):
+            return None
+
+    def begin(self, stage: str, fingerprint: str) -> None:
+        """Prepare a stage: keep what an interrupted run of the same fingerprint left, else clear.
+
+        Raises:
+            ConfigError: The folder cannot be written.
+        """
+        folder = self.stage(stage)
+        marker = folder / "_fingerprint"
+        try:
+            if marker.is_file() and marker.read_text(encoding="utf-8") == fingerprint:
+                self._record_path(stage).unlink(missing_ok=True)
+                return
+            self.clear(stage)
+            folder.mkdir(parents=True, exist_ok=True)
+            write_text(marker, fingerprint)
+        except OSError as error:
+            raise ConfigError(f"run folder {self.root} cannot be written: {error}") from error
+
+    def finish(
+        self,
+        stage: str,
+        fingerprint: str,
+        seconds: float,
+        counts: dict[str, int],
+        files: dict[Path, int],
+    ) -> StageRecord:
+        """Write the record that makes the stage whole; ``files`` maps paths to row counts."""
+        listed = tuple(
+            FileRecord(
+                name=path.relative_to(self.root).as_posix(), sha256=file_sha256(path), rows=rows
+            )
+            for path, rows in sorted(files.items())
+        )
+        shutil.rmtree(self.parts(stage), ignore_errors=True)
+        record = StageRecord(
+            stage=stage,
+            fingerprint=fingerprint,
+            seconds=round(seconds, 3),
+            counts=counts,
+            files=listed,
+        )
+        write_text(self._record_path(stage), record.model_dump_json(indent=1))
+        return record
+
+    def clear(self, stage: str) -> None:
+        """Remove a stage's output and what it refused."""
+        shutil.rmtree(self.stage(stage), ignore_errors=True)
+        for path in self.dead_letters.glob(f"{stage}-*.parquet"):
+            path.unlink()
+        if stage == "rows":
+            shutil.rmtree(self.considered, ignore_errors=True)
+
+    def _record_path(self, stage: str) -> Path:
+        return self.stage(stage) / "_stage.json"
+
+
+def fingerprint(*parts: Any) -> str:
+    """Return a SHA-256 over the canonical JSON of everything that shapes a stage."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,230 @@
+"""Stage 3: transform, render and check rows; then merge them into the published shards.
+
+Two pipelines, because a cap on a share of the rows needs the number of all rows: the first makes
+fragments block by block, the second merges the fragments of a shard. Only (id, flow) pairs are
+looked at in between.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+
+from butwait.pipelines.progress import StageProgress, StatusFile
+from butwait.pipelines.run_folder import RunFolder, StageRecord
+from butwait.pipelines.stages.beam_run import run_pipeline
+from butwait.pipelines.tables import (
+    count_rows,
+    published_schema,
+    read_columns,
+    read_records,
+    write_records,
+)
+from butwait.schemas.dead_letter import DeadLetter
+from butwait.schemas.question import Question
+from butwait.schemas.recipe_rows import ButWaitSpec, RlSpec, RowSpec
+from butwait.schemas.record import Record
+from butwait.schemas.row import RlRow, SftRow
+from butwait.schemas.trace import Flow
+from butwait.schemas.trajectory import QuestionGroup, Trajectory
+from butwait.transforms.apply import make_rows
+from butwait.transforms.but_wait import is_within_cap, right_right_threshold
+from butwait.transforms.rows import RowContext
+
+OVER_CAP = "over_right_right_cap"
+
+
+class Considered(Record):
+    """What one question gave one configuration: rows, or why there are none."""
+
+    question_id: str
+    config: str
+    n_rows: int
+    """Rows made, those included that were then refused."""
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class RowsPlan:
+    """What the workers of this stage need to know."""
+
+    run: RunFolder
+    configs: tuple[tuple[str, RowSpec], ...]
+    context: RowContext
+    n_shards: int
+
+
+def row_type(spec: RowSpec) -> type[SftRow] | type[RlRow]:
+    """Return the row class that a configuration publishes."""
+    return RlRow if isinstance(spec, RlSpec) else SftRow
+
+
+class MakeRows(beam.DoFn):  # type: ignore[misc]
+    """trajectory fragment → row fragments, one a configuration."""
+
+    def __init__(self, plan: RowsPlan) -> None:
+        self._plan = plan
+
+    def setup(self) -> None:
+        """Open the progress counts."""
+        self._status = StatusFile(self._plan.run.status)
+
+    def process(self, part: str) -> Iterator[str]:
+        """Make all rows of one block of questions."""
+        run, plan = self._plan.run, self._plan
+        rows: dict[str, list[SftRow | RlRow]] = {name: [] for name, _ in plan.configs}
+        letters: list[DeadLetter] = []
+        considered: list[Considered] = []
+        for question, group in read_groups(run, part):
+            for name, spec in plan.configs:
+                made = make_rows(question, group, name, spec, plan.context)
+                rows[name].extend(made.rows)
+                letters.extend(made.dead_letters)
+                considered.append(
+                    Considered(
+                        question_id=question.id,
+                        config=name,
+                        n_rows=len(made.rows) + len(made.dead_letters),
+                        reason=made.reason,
+                    )
+                )
+            self._status.add(questions=1)
+        for name, spec in plan.configs:
+            file = run.parts("rows") / name / f"{part}.parquet"
+            write_records(file, rows[name], row_type(spec))
+        if letters:
+            write_records(run.dead_letters / f"rows-{part}.parquet", letters, DeadLetter)
+        write_records(run.considered / f"rows-{part}.parquet", considered, Considered)
+        self._status.write()
+        yield part
+
+
+class MergeRows(beam.DoFn):  # type: ignore[misc]
+    """(configuration, shard) → one published shard, sorted by row id."""
+
+    def __init__(self, plan: RowsPlan, thresholds: dict[str, str]) -> None:
+        self._plan = plan
+        self._thresholds = thresholds
+
+    def process(self, element: tuple[str, int]) -> Iterator[int]:
+        """Merge the fragments of one shard; memory is one shard's rows."""
+        name, shard = element
+        run, plan = self._plan.run, self._plan
+        record = row_type(dict(plan.configs)[name])
+        parts = sorted((run.parts("rows") / name).glob(f"part-{shard:05d}-*.parquet"))
+        rows = [row for part in parts for row in read_records(part, record)]
+        threshold = self._thresholds.get(name)
+        kept = [row for row in rows if threshold is None or _kept(row, threshold)]
+        over = [
+            _over_cap_letter(row)
+            for row in rows
+            if threshold is not None and not _kept(row, threshold)
+        ]
+        if over:
+            path = run.dead_letters / f"rows-cap-{name}-{shard:05d}.parquet"
+            write_records(path, over, DeadLetter)
+        file = f"train-{shard:05d}-of-{plan.n_shards:05d}.parquet"
+        write_records(
+            run.stage("rows") / name / file,
+            sorted(kept, key=lambda row: row.id),
+            record,
+            schema=published_schema(record),
+        )
+        yield len(kept)
+
+
+def read_groups(run: RunFolder, part: str) -> Iterator[tuple[Question, QuestionGroup]]:
+    """Yield every question of a block with its trajectories, in order of the questions."""
+    _, shard, group = part.split("-")
+    questions = read_records(run.question_shards()[int(shard)], Question, [int(group)])
+    by_question: dict[str, list[Trajectory]] = {}
+    for trajectory in read_records(run.stage("trajectories") / f"{part}.parquet", Trajectory):
+        by_question.setdefault(trajectory.question_id, []).append(trajectory)
+    for question in questions:
+        members = by_question.get(question.id, [])
+        samples = sorted((t for t in members if t.kind == "sample"), key=lambda t: t.sample_index)
+        more = sorted(
+            (t for t in members if t.kind == "continuation"),
+            key=lambda t: (t.step, t.sample_index),
+        )
+        yield (
+            question,
+            QuestionGroup(
+                question_id=question.id, samples=tuple(samples), continuations=tuple(more)
+            ),
+        )
+
+
+def make_all_rows(
+    plan: RowsPlan, fingerprint: str, runner: str, options: Sequence[str]
+) -> StageRecord:
+    """Run stage 3 and return its record."""
+    begun = time.monotonic()
+    run = plan.run
+    run.clear("rows")
+    run.begin("rows", fingerprint)
+    parts = [path.stem for path in run.trajectory_parts()]
+    total = sum(count_rows(path) for path in run.question_shards())
+
+    def make(pipeline: Any) -> None:
+        _ = (
+            pipeline
+            | "Fragments" >> beam.Create(parts, reshuffle=False)
+            | "MakeRows" >> beam.ParDo(MakeRows(plan))
+        )
+
+    def merge(pipeline: Any) -> None:
+        shards = [(name, shard) for name, _ in plan.configs for shard in range(plan.n_shards)]
+        _ = (
+            pipeline
+            | "Shards" >> beam.Create(shards, reshuffle=False)
+            | "MergeRows" >> beam.ParDo(MergeRows(plan, _thresholds(plan)))
+        )
+
+    with StageProgress("rows", run.status, total, "questions"):
+        run_pipeline(make, run.status, runner, options)
+    run_pipeline(merge, run.status, runner, options)
+    files = {path: count_rows(path) for name, _ in plan.configs for path in run.row_shards(name)}
+    counts = {
+        name: sum(n for path, n in files.items() if path.parent.name == name)
+        for name, _ in plan.configs
+    }
+    return run.finish("rows", fingerprint, time.monotonic() - begun, counts, files)
+
+
+def _thresholds(plan: RowsPlan) -> dict[str, str]:
+    """For each capped configuration, the hash below which a right→right row is kept."""
+    found: dict[str, str] = {}
+    for name, spec in plan.configs:
+        if isinstance(spec, ButWaitSpec):
+            flows = _flows(sorted((plan.run.parts("rows") / name).glob("*.parquet")))
+            found[name] = right_right_threshold(flows, spec.max_right_right_share)
+    return found
+
+
+def _flows(parts: Iterable[Path]) -> Iterator[tuple[str, Flow | None]]:
+    for part in parts:
+        for row in read_columns(part, ["id", "flow"]):
+            yield row["id"], row["flow"]
+
+
+def _kept(row: SftRow | RlRow, threshold: str) -> bool:
+    return not isinstance(row, SftRow) or is_within_cap(row.id, row.flow, threshold)
+
+
+def _over_cap_letter(row: SftRow | RlRow) -> DeadLetter:
+    return DeadLetter(
+        stage="rows",
+        reason=OVER_CAP,
+        detail="right→right beyond the share that the recipe allows (max_right_right_share)",
+        item=row.id,
+        question_id=row.question_id,
+        dataset=row.provenance.dataset,
+        row=row.provenance.dataset_row,
+        excerpt=row.completion[0].content[:500] if isinstance(row, SftRow) else row.problem[:500],
+    )

@@ -1,0 +1,264 @@
+"""Stage 2: sample and verify every question, block by block.
+
+A Beam element is one block (row group) of one question shard, its output one parquet fragment.
+A worker keeps one event loop; a block is submitted and the next one taken up while it is still
+being sampled, so that no slow question holds up the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.windowed_value import WindowedValue
+
+from butwait.pipelines.cache import SqliteCache
+from butwait.pipelines.cached import CachedSampler, NotCached
+from butwait.pipelines.engines import Engine, OpenEngine
+from butwait.pipelines.failures import reported
+from butwait.pipelines.progress import StageProgress, StatusFile
+from butwait.pipelines.run_folder import RunFolder, StageRecord
+from butwait.pipelines.stages.beam_run import run_pipeline
+from butwait.pipelines.stages.sample_question import AskPlan, Outcome, sample_question
+from butwait.pipelines.tables import (
+    count_row_groups,
+    count_rows,
+    read_columns,
+    read_records,
+    write_records,
+)
+from butwait.schemas.dead_letter import DeadLetter
+from butwait.schemas.errors import SamplerError
+from butwait.schemas.question import Question
+from butwait.schemas.sampling import Sampler
+from butwait.schemas.trajectory import Trajectory
+
+PASSING_REASONS = ("timeout", "unreachable", "bad_reply")
+"""Reasons that are the server's, not the request's: the next run asks again."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """One row group of one question shard."""
+
+    shard: int
+    group: int
+
+    @property
+    def name(self) -> str:
+        """Stem of the files that belong to this block."""
+        return f"part-{self.shard:05d}-{self.group:05d}"
+
+
+@dataclass(frozen=True)
+class TrajectoriesPlan:
+    """What the workers of this stage need to know.
+
+    ``engine.cache_only`` answers from the cache alone and leaves blocks undone that it cannot.
+    """
+
+    run: RunFolder
+    ask: AskPlan
+    engine: Engine
+    cache: Path
+    max_in_flight: int
+
+
+class SampleBlocks(beam.DoFn):  # type: ignore[misc]
+    """block → name of its fragment; a block that the cache alone cannot answer gives nothing."""
+
+    def __init__(self, plan: TrajectoriesPlan) -> None:
+        self._plan = plan
+
+    def setup(self) -> None:
+        """Start the loop, open cache and engine."""
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="sampling", daemon=True)
+        self._thread.start()
+        self._cache = SqliteCache(self._plan.cache)
+        self._open = OpenEngine(self._plan.engine)
+        self._failing = 0
+        self._status = StatusFile(self._plan.run.status)
+
+    def start_bundle(self) -> None:
+        """Begin with nothing under way."""
+        self._pending: set[Future[str | None]] = set()
+        self._n_pending = 0
+
+    def process(self, block: Block) -> Iterator[str]:
+        """Submit a block; give back blocks that are done, wait only when enough are under way."""
+        work = self._sample_block(block)
+        self._pending.add(asyncio.run_coroutine_threadsafe(work, self._loop))
+        # Two blocks beyond what fills the server: one finishing, one to follow.
+        most = 2 + self._plan.max_in_flight // max(1, self._n_questions(block))
+        yield from self._collect(most)
+
+    def finish_bundle(self) -> Iterator[Any]:
+        """Wait for what is still under way."""
+        window = GlobalWindow()
+        for name in self._collect(0):
+            yield WindowedValue(name, window.max_timestamp(), [window])
+
+    def teardown(self) -> None:
+        """Stop the loop and close what was opened."""
+        asyncio.run_coroutine_threadsafe(self._open.close(), self._loop).result(timeout=30)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=10)
+        self._cache.close()
+        self._status.write()
+
+    def _collect(self, most: int) -> Iterator[str]:
+        while len(self._pending) > most:
+            done, self._pending = wait(self._pending, return_when=FIRST_COMPLETED)
+            try:
+                with reported(self._plan.run.status):
+                    names = [future.result() for future in done]
+            except BaseException:
+                for future in self._pending:
+                    future.cancel()
+                raise
+            yield from (name for name in names if name is not None)
+
+    def _n_questions(self, block: Block) -> int:
+        # All blocks of a run have one size but the last of each shard.
+        shard = self._plan.run.question_shards()[block.shard]
+        return max(1, count_rows(shard) // count_row_groups(shard))
+
+    async def _sample_block(self, block: Block) -> str | None:
+        shard = self._plan.run.question_shards()[block.shard]
+        questions = list(read_records(shard, Question, [block.group]))
+        sampler = self._sampler(block)
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._one(q, sampler, block)) for q in questions]
+        except BaseExceptionGroup as failures:
+            if failures.subgroup(NotCached) is not None:
+                return None
+            # One cause is enough for a person; the others died of the same.
+            raise _first_leaf(failures) from failures
+        self._write(block, [task.result() for task in tasks])
+        if isinstance(sampler, CachedSampler):
+            self._status.add(cached=sampler.n_hits)
+        return block.name
+
+    def _sampler(self, block: Block) -> Sampler:
+        engine = self._open.sampler(block.shard)
+        if engine is not None and self._plan.engine.recordings is not None:
+            return engine  # recordings are on disk already
+        return CachedSampler(engine, self._cache, self._plan.engine.identity)
+
+    async def _one(self, question: Question, sampler: Sampler, block: Block) -> Outcome:
+        n = await self._open.n_samples(question, block.shard)
+        outcome = await sample_question(question, sampler, self._plan.ask, n)
+        self._watch(outcome)
+        verdicts: dict[str, int] = {}
+        for trajectory in outcome.trajectories:
+            verdicts[trajectory.verdict] = verdicts.get(trajectory.verdict, 0) + 1
+        tokens = sum(t.n_completion_tokens for t in outcome.trajectories)
+        self._status.add(questions=1, tokens=tokens, failed=len(outcome.letters), **verdicts)
+        return outcome
+
+    def _watch(self, outcome: Outcome) -> None:
+        """Stop when nothing gets through any more, instead of burning all questions.
+
+        Raises:
+            SamplerError: As many questions in a row as the server holds failed for reasons that
+                are not their own.
+        """
+        passing = [x for x in outcome.letters if x.reason in PASSING_REASONS]
+        self._failing = self._failing + 1 if passing else 0
+        most = max(8, self._plan.max_in_flight)
+        if self._failing >= most:
+            raise SamplerError(
+                f"{most} questions in a row failed, the last with {passing[0].reason} "
+                f"({passing[0].detail}); look at the server, then run the same command again"
+            )
+
+    def _write(self, block: Block, outcomes: Sequence[Outcome]) -> None:
+        run = self._plan.run
+        letters = [letter for outcome in outcomes for letter in outcome.letters]
+        if letters:
+            path = run.dead_letters / f"trajectories-{block.name}.parquet"
+            write_records(path, letters, DeadLetter)
+        trajectories = (t for outcome in outcomes for t in outcome.trajectories)
+        write_records(run.stage("trajectories") / f"{block.name}.parquet", trajectories, Trajectory)
+
+
+def blocks_to_do(run: RunFolder) -> list[Block]:
+    """Blocks that have no fragment yet, in order."""
+    blocks = [
+        Block(shard, group)
+        for shard, path in enumerate(run.question_shards())
+        for group in range(count_row_groups(path))
+    ]
+    folder = run.stage("trajectories")
+    return [b for b in blocks if not (folder / f"{b.name}.parquet").is_file()]
+
+
+def forget_passing_failures(run: RunFolder) -> int:
+    """Remove the fragments of blocks in which requests failed for passing reasons.
+
+    What was sampled of them is in the cache; the next run asks for the rest.
+
+    Returns:
+        Number of blocks that will be done again.
+    """
+    found = [
+        path
+        for path in run.dead_letters.glob("trajectories-part-*.parquet")
+        if any(row["reason"] in PASSING_REASONS for row in read_columns(path, ["reason"]))
+    ]
+    for path in found:
+        part = path.name.removeprefix("trajectories-")
+        (run.stage("trajectories") / part).unlink(missing_ok=True)
+        path.unlink()
+    return len(found)
+
+
+def sample_blocks(plan: TrajectoriesPlan, runner: str, options: Sequence[str], label: str) -> None:
+    """Sample all blocks that have no fragment yet."""
+    run = plan.run
+    blocks = blocks_to_do(run)
+    shards = run.question_shards()
+    total = sum(
+        _group_rows(shards[shard], [b.group for b in blocks if b.shard == shard])
+        for shard in sorted({b.shard for b in blocks})
+    )
+
+    def build(pipeline: Any) -> None:
+        _ = (
+            pipeline
+            | "Blocks" >> beam.Create(blocks, reshuffle=False)
+            | "Sample" >> beam.ParDo(SampleBlocks(plan))
+        )
+
+    with StageProgress(label, run.status, total, "questions"):
+        run_pipeline(build, run.status, runner, options)
+
+
+def finish_trajectories(run: RunFolder, fingerprint: str, begun: float) -> StageRecord:
+    """Write the stage's record from what its files hold."""
+    files = {path: count_rows(path) for path in run.trajectory_parts()}
+    failed = sum(count_rows(p) for p in run.dead_letters.glob("trajectories-*.parquet"))
+    counts = {"trajectories": sum(files.values()), "failed": failed}
+    return run.finish("trajectories", fingerprint, time.monotonic() - begun, counts, files)
+
+
+def _first_leaf(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = group.exceptions[0]
+    return _first_leaf(first) if isinstance(first, BaseExceptionGroup) else first
+
+
+def _group_rows(path: Path, groups: Sequence[int]) -> int:
+    import pyarrow.parquet as pq
+
+    metadata = pq.read_metadata(path)
+    return sum(metadata.row_group(group).num_rows for group in groups)

@@ -1,0 +1,124 @@
+"""What a build prints at its end: the ledger, three rows to look at, and where things are."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from butwait.pipelines.run_folder import RunFolder
+from butwait.pipelines.tables import count_rows, read_columns
+from butwait.schemas.errors import ConfigError
+from butwait.schemas.ledger import Account, Ledger
+
+N_SHOWN = 3
+_SHOWN_CHARACTERS = 900
+
+
+def read_ledger(run: Path) -> Ledger:
+    """Read a run's ledger.
+
+    Raises:
+        ConfigError: There is none, or it is not one.
+    """
+    path = run / "ledger.json"
+    try:
+        return Ledger.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{path} does not exist: name a run folder whose build has ended, e.g. runs/quickstart"
+        ) from error
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        raise ConfigError(
+            f"{path} is not a ledger; build the run again with --from card"
+        ) from error
+
+
+def print_ledger(ledger: Ledger, as_json: bool = False) -> None:
+    """Print the ledger as tables, or as JSON."""
+    if as_json:
+        print(ledger.model_dump_json(indent=1))  # noqa: T201
+        return
+    console = _console()
+    for title, account in _accounts(ledger).items():
+        console.print(_table(title, account))
+
+
+def print_summary(run: RunFolder) -> None:
+    """Print ledger, three sample rows and the paths of dataset and card."""
+    console = _console()
+    ledger = read_ledger(run.root)
+    print_ledger(ledger)
+    for title, text in _samples(run, tuple(ledger.rows)):
+        console.print(Panel(Text(text), title=Text(title), title_align="left"))
+    for name in ledger.rows:
+        shards = run.row_shards(name)
+        rows = sum(count_rows(path) for path in shards)
+        console.print(Text(f"{name}: {rows} rows in {len(shards)} shards"))
+    console.print(Text(f"dataset: {run.stage('rows')}"), soft_wrap=True)
+    console.print(Text(f"card:    {run.stage('card') / 'README.md'}"), soft_wrap=True)
+
+
+def _accounts(ledger: Ledger) -> Mapping[str, Account]:
+    return {
+        "questions read": ledger.questions,
+        "samples requested": ledger.samples,
+        **({"continuations requested": ledger.continuations} if ledger.continuations.total else {}),
+        **{f"rows made for {name}": account for name, account in ledger.rows.items()},
+    }
+
+
+def _table(title: str, account: Account) -> Table:
+    table = Table(title=Text(title), title_justify="left", show_edge=False, pad_edge=False)
+    table.add_column("bin", min_width=34)
+    table.add_column("count", justify="right")
+    table.add_column("share", justify="right")
+    for name, count in account.bins.items():
+        share = f"{100 * count / account.total:.1f} %" if account.total else ""
+        table.add_row(Text(name), str(count), share)
+    table.add_section()
+    table.add_row("total", str(account.total), "")
+    return table
+
+
+def _samples(run: RunFolder, configs: tuple[str, ...]) -> list[tuple[str, str]]:
+    """One row of each configuration in turn, until three are shown."""
+    found = []
+    for name in configs:
+        for path in run.row_shards(name):
+            row = next(read_columns(path, _columns(path)), None)
+            if row is not None:
+                found.append((f"{name} · {row['id']}", _show(row)))
+                break
+        if len(found) == N_SHOWN:
+            break
+    return found
+
+
+def _columns(path: Path) -> list[str]:
+    import pyarrow.parquet as pq
+
+    names = pq.read_schema(path).names
+    return [
+        n for n in ("id", "prompt", "completion", "problem", "answer", "pass_rate") if n in names
+    ]
+
+
+def _show(row: Mapping[str, Any]) -> str:
+    turns = [f"{m['role']}: {m['content']}" for m in (*row["prompt"], *row.get("completion", ()))]
+    text = "\n".join(turns)
+    if len(text) > _SHOWN_CHARACTERS:
+        text = text[:_SHOWN_CHARACTERS] + f" ... ({len(text)} characters)"
+    rate = row["pass_rate"]
+    return f"{text}\n→ answer {row['answer']}, pass rate {rate if rate is None else round(rate, 3)}"
+
+
+def _console() -> Console:
+    return Console(file=sys.stdout, highlight=False, soft_wrap=False)

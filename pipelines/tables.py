@@ -1,0 +1,172 @@
+"""Records to parquet and back, atomically and with the same bytes every time.
+
+Arrow schemas are derived from the Pydantic records, so that the two cannot drift apart. Files
+appear by temporary name and rename: a reader never sees half a file, a retried bundle writes the
+same file again. Leaves out remote file systems.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import types
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from butwait.schemas.errors import ButwaitError
+from butwait.schemas.record import Record
+
+R = TypeVar("R", bound=Record)
+
+
+def arrow_type(annotation: Any) -> pa.DataType:
+    """Return the Arrow type of a record field's annotation.
+
+    Raises:
+        TypeError: For an annotation that records do not use.
+    """
+    origin = get_origin(annotation)
+    if origin in (Union, types.UnionType):
+        members = [a for a in get_args(annotation) if a is not type(None)]
+        return arrow_type(members[0])
+    if origin is Literal:
+        return arrow_type(type(get_args(annotation)[0]))
+    if origin is tuple:
+        return pa.list_(arrow_type(get_args(annotation)[0]))
+    simple = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+    if annotation in simple:
+        return simple[annotation]
+    if isinstance(annotation, type) and issubclass(annotation, Record):
+        return pa.struct(list(arrow_schema(annotation)))
+    raise TypeError(f"no Arrow type for {annotation!r}")
+
+
+@cache
+def arrow_schema(record: type[Record]) -> pa.Schema:
+    """Return the Arrow schema of a record class, fields in declared order."""
+    return pa.schema([(n, arrow_type(f.annotation)) for n, f in record.model_fields.items()])
+
+
+@cache
+def published_schema(record: type[Record]) -> pa.Schema:
+    """Return the record's schema with the ``datasets`` features embedded.
+
+    ``load_dataset`` then returns exactly these features, without a script.
+    """
+    from datasets import Features
+
+    return Features.from_arrow_schema(arrow_schema(record)).arrow_schema
+
+
+def write_records(
+    path: Path,
+    records: Iterable[R],
+    record: type[R],
+    *,
+    row_group_size: int = 512,
+    schema: pa.Schema | None = None,
+) -> int:
+    """Write records to one parquet file, whole or not at all; return their number.
+
+    Args:
+        path: Final name; its folder is made.
+        records: In the order they are to be stored.
+        record: Their class.
+        row_group_size: Rows a group; a block of a stage is one group.
+        schema: Schema to store instead of the derived one (same fields).
+    """
+    table_schema = schema or arrow_schema(record)
+    n_rows = 0
+    with _renamed(path) as temporary:
+        # Page index and small groups let the Hub's viewer open a row without the whole file.
+        with pq.ParquetWriter(temporary, table_schema, write_page_index=True) as writer:
+            for batch in _batches(records, row_group_size):
+                rows = [r.model_dump(mode="json") for r in batch]
+                table = pa.Table.from_pylist(rows, schema=table_schema)
+                writer.write_table(table, row_group_size=row_group_size)
+                n_rows += len(batch)
+    return n_rows
+
+
+def read_records(
+    path: Path, record: type[R], row_groups: Sequence[int] | None = None
+) -> Iterator[R]:
+    """Yield the records of a parquet file, one row group in memory at a time.
+
+    Raises:
+        ButwaitError: If the file is not readable parquet of this record.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            groups = range(file.num_row_groups) if row_groups is None else row_groups
+            for group in groups:
+                for row in file.read_row_group(group).to_pylist():
+                    yield record.model_validate(row, strict=False)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ButwaitError(
+            f"{path} cannot be read as {record.__name__} parquet ({error}); "
+            "delete it and run the build again to make it anew"
+        ) from error
+
+
+def count_rows(path: Path) -> int:
+    """Return the number of rows of a parquet file, from its footer."""
+    return int(pq.read_metadata(path).num_rows)
+
+
+def count_row_groups(path: Path) -> int:
+    """Return the number of row groups of a parquet file, from its footer."""
+    return int(pq.read_metadata(path).num_row_groups)
+
+
+def read_columns(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield some columns of every row, batch by batch."""
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=8192, columns=list(columns)):
+            yield from batch.to_pylist()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file, whole or not at all."""
+    with _renamed(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file as hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class _renamed:
+    """Context manager: a temporary sibling that takes the final name only on success."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+    def __enter__(self) -> Path:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        return self._temporary
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if kind is None:
+            self._temporary.replace(self._path)
+        else:
+            self._temporary.unlink(missing_ok=True)
+
+
+def _batches(records: Iterable[R], size: int) -> Iterator[list[R]]:
+    batch: list[R] = []
+    for item in records:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
