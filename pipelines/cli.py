@@ -25,6 +25,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C (128 + SIGINT)."""
+
 BEAM_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
@@ -84,6 +87,9 @@ def build(
       butwait build my.yaml --from rows
       butwait build my.yaml --direct_num_workers 4 --direct_running_mode multi_processing
     """
+    from butwait.pipelines.stages.beam_run import quiet_beam
+
+    quiet_beam()
     from butwait.pipelines.build import BuildOptions, build_dataset
     from butwait.pipelines.recipe_file import load_recipe
     from butwait.pipelines.summary import print_summary
@@ -196,12 +202,14 @@ def run_command(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     try:
         result = app(arguments, standalone_mode=False)
+        if result == INTERRUPTED:
+            raise KeyboardInterrupt
         return result if isinstance(result, int) else 0
     except ButwaitError as error:
         return _report(str(error), error.exit_code, debug)
     except KeyboardInterrupt:
         _say("interrupted; finished samples are kept: the same command continues")
-        return 130
+        return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the outermost edge: nobody is left to handle it
         if type(error).__module__.startswith(("click", "typer")):
             return _report_usage(error)

@@ -7,6 +7,8 @@ to a file, and the driver raises that one: a person sees one line with the right
 from __future__ import annotations
 
 import json
+import signal
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,10 +45,23 @@ def reported(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def raised_here(folder: Path) -> Iterator[None]:
-    """Raise the error that a worker reported instead of what the runner made of it."""
+    """Raise the error that a worker reported instead of what the runner made of it.
+
+    Ctrl-C stays Ctrl-C: a runner that works in the main thread turns it into an error of its own.
+    """
+    interrupts: list[int] = []
+
+    def note(number: int, frame: object) -> None:
+        interrupts.append(number)
+        raise KeyboardInterrupt
+
+    is_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, note) if is_main else None
     try:
         yield
     except Exception as error:
+        if interrupts:
+            raise KeyboardInterrupt from error
         for path in sorted(folder.glob("failure-*.txt")):
             content = json.loads(path.read_text(encoding="utf-8"))
             known = getattr(errors, content["type"], None)
@@ -54,3 +69,6 @@ def raised_here(folder: Path) -> Iterator[None]:
                 raise known(content["message"]) from error
             raise WorkerError(content["message"], content["exit_code"]) from error
         raise
+    finally:
+        if is_main:
+            signal.signal(signal.SIGINT, before)

@@ -80,17 +80,15 @@ def push_run(
         token: Token with write permission.
         endpoint: Address of the Hub; default is the client library's (``HF_ENDPOINT``).
         commit_message: Default names the run.
-        progress: Called with one line at a time.
-        sleep: How to wait between attempts.
+        progress, sleep: Called with a line to show, and with seconds between attempts.
 
     Raises:
         ConfigError: No token, a malformed ``repo_id``, or a run that is not whole.
         HubError: The Hub refuses, or what it gives back is not what was sent.
     """
-    check_names(repo_id, token)
+    good_token = check_names(repo_id, token)
     publication = read_publication(run, repo_id)
-    assert token is not None
-    line = HubLine(_find_endpoint(endpoint), token, progress, sleep)
+    line = HubLine(_find_endpoint(endpoint), good_token, progress, sleep)
     limit_client_time()
     api = _connect(line)
     check_identity(line, api, repo_id)
@@ -99,8 +97,13 @@ def push_run(
     change = _commit(line, api, repo_id, publication, message)
     _verify(line, repo_id, change.head, publication)
     if public and was_private:
-        action = _publicise(api, repo_id)
-        call_hub(line, f"make {repo_id} public", action)
+        call_hub(line, f"make {repo_id} public", _publicise(api, repo_id))
+    return _sum_up(line, repo_id, change, publication, private=was_private and not public)
+
+
+def _sum_up(
+    line: HubLine, repo_id: str, change: Change, publication: Publication, *, private: bool
+) -> PushResult:
     return PushResult(
         repo_id=repo_id,
         revision=change.head,
@@ -108,12 +111,12 @@ def push_run(
         files_sent=len(change.adds),
         files_deleted=len(change.deletes),
         n_rows=sum(config.n_rows for config in publication.configs),
-        private=was_private and not public,
+        private=private,
     )
 
 
-def check_names(repo_id: str, token: str | None) -> None:
-    """Raise unless there is a token and the repository's name is one.
+def check_names(repo_id: str, token: str | None) -> str:
+    """Return the token; raise unless there is one and the repository's name is one.
 
     Raises:
         ConfigError: Naming the value and the way out.
@@ -127,6 +130,7 @@ def check_names(repo_id: str, token: str | None) -> None:
         raise ConfigError(
             "no Hub token: set HF_TOKEN to a token with write permission, or run `hf auth login`"
         )
+    return token.strip()
 
 
 def _find_endpoint(endpoint: str | None) -> str:

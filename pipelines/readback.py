@@ -115,22 +115,8 @@ def load_contents(
     question = json.dumps({"repo_id": repo_id, "revision": revision, "splits": splits})
     timeout_s = LEAST_TIMEOUT_S + n_bytes / SLOWEST_BYTES_A_S
     with tempfile.TemporaryDirectory(prefix="butwait-readback-") as home:
-        # `load_dataset` prefers a folder of that name in the working directory to the Hub.
-        elsewhere = Path(home) / "empty"
-        elsewhere.mkdir()
-        try:
-            done = subprocess.run(
-                [sys.executable, "-P", "-m", "butwait.pipelines.readback"],
-                input=question,
-                env=_make_environment(endpoint, token, home),
-                cwd=elsewhere,
-                capture_output=True,
-                text=True,
-                timeout=timeout_s,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise HubError(f"no answer within {timeout_s:.0f} s") from error
+        env = _make_environment(endpoint, token, home)
+        done = _run_loader(question, env, Path(home), timeout_s)
     if done.returncode:
         reason = _find_reason(done.stderr) or f"the loader ended with {done.returncode}"
         raise HubError(reason.replace(token, "***"))
@@ -158,6 +144,27 @@ def find_difference(expected: Contents, loaded: Contents) -> str | None:
                     f"(sha256 {got.sha256[:12]} instead of {want.sha256[:12]})"
                 )
     return None
+
+
+def _run_loader(
+    question: str, env: dict[str, str], home: Path, timeout_s: float
+) -> subprocess.CompletedProcess[str]:
+    # `load_dataset` prefers a folder of that name in the working directory to the Hub.
+    elsewhere = home / "empty"
+    elsewhere.mkdir()
+    try:
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "butwait.pipelines.readback"],
+            input=question,
+            env=env,
+            cwd=elsewhere,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise HubError(f"no answer within {timeout_s:.0f} s") from error
 
 
 def _find_reason(stderr: str) -> str:

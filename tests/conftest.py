@@ -12,6 +12,8 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
+pytest_plugins = ["hub.fixture"]
+
 ROOT = Path(__file__).resolve().parents[1]
 
 if importlib.util.find_spec("butwait") is None:

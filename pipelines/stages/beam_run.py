@@ -29,7 +29,6 @@ def run_pipeline(
         ConfigError: The runner does not exist.
         ButwaitError: What a worker reported.
     """
-    _quiet()
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -45,8 +44,8 @@ def run_pipeline(
         pipeline.run().wait_until_finish()
 
 
-def _quiet() -> None:
-    """Keep Beam's import notice about cloud clients that nobody asked for off the terminal."""
+def quiet_beam() -> None:
+    """Keep Beam's import notice and its tracebacks off the terminal; call before importing it."""
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)

@@ -117,15 +117,25 @@ class SampleBlocks(beam.DoFn):  # type: ignore[misc]
 
     def _collect(self, most: int) -> Iterator[str]:
         while len(self._pending) > most:
-            done, self._pending = wait(self._pending, return_when=FIRST_COMPLETED)
             try:
+                done, self._pending = wait(self._pending, return_when=FIRST_COMPLETED)
                 with reported(self._plan.run.status):
                     names = [future.result() for future in done]
             except BaseException:
-                for future in self._pending:
-                    future.cancel()
+                self._abandon()
                 raise
             yield from (name for name in names if name is not None)
+
+    def _abandon(self) -> None:
+        """Cancel what is under way and wait until it is gone; its requests are dropped."""
+
+        async def cancel_all() -> None:
+            tasks = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+        asyncio.run_coroutine_threadsafe(cancel_all(), self._loop).result(timeout=30)
 
     def _n_questions(self, block: Block) -> int:
         # All blocks of a run have one size but the last of each shard.

@@ -1,0 +1,166 @@
+"""Look at a running server before the first request: is it there, what does it serve?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from butwait.pipelines.sampling.refusals import ServerGone
+from butwait.pipelines.sampling.vllm_client import (
+    Patience,
+    VllmClient,
+    authorize,
+    is_loopback,
+    report_no_death,
+)
+from butwait.pipelines.sampling.wire import shorten
+from butwait.schemas.errors import ConfigError, SamplerError
+from butwait.schemas.sampling import ModelIdentity
+
+LOOK_TIMEOUT_S = 30.0
+
+
+def normalize_url(url: str) -> str:
+    """Strip a base URL of ``/v1`` and slashes.
+
+    >>> normalize_url("http://gpu7:8000/v1/")
+    'http://gpu7:8000'
+
+    Raises:
+        ConfigError: It is no http(s) URL.
+    """
+    bare = url.strip().rstrip("/").removesuffix("/v1").rstrip("/")
+    try:
+        parsed = httpx.URL(bare)
+    except httpx.InvalidURL as error:
+        raise ConfigError(f"server url {url!r}: {error}") from error
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise ConfigError(f"server url {url!r} must look like http://host:8000")
+    return bare
+
+
+def connect(
+    url: str,
+    served_name: str | None = None,
+    *,
+    identity: ModelIdentity | None = None,
+    hub_id: str | None = None,
+    patience: Patience = Patience(),  # noqa: B008 (frozen)
+    api_key: str | None = None,
+    find_death: Callable[[], str | None] = report_no_death,
+) -> VllmClient:
+    """Make a client of a running server.
+
+    Args:
+        url: Base URL, with or without ``/v1``.
+        served_name: Model name; default: the only one that the server lists.
+        identity: Which weights it has; default: what the server says of itself.
+        hub_id: The model that is expected; another one is an error, where the server tells.
+        patience: Limits and retries.
+        api_key: Sent as a bearer token, never shown.
+        find_death: Says how a server that we run died, or None.
+
+    Raises:
+        ConfigError: The URL or the model name is wrong.
+        SamplerError: Nobody answers, or it is no vLLM.
+    """
+    url = normalize_url(url)
+    with httpx.Client(
+        base_url=url,
+        headers=authorize(api_key),
+        timeout=LOOK_TIMEOUT_S,
+        trust_env=not is_loopback(url),
+    ) as http:
+        listed = _list_models(http, url, find_death)
+        name = _choose_name(served_name, listed, url)
+        _check_root(hub_id, listed[name], url)
+        found = identity or _identify(http, name, listed[name])
+        bos = _find_bos(http, name)
+    return VllmClient(
+        url,
+        name,
+        found,
+        bos=bos,
+        patience=patience,
+        api_key=api_key,
+        find_death=find_death,
+    )
+
+
+def _list_models(
+    http: httpx.Client, url: str, find_death: Callable[[], str | None]
+) -> dict[str, dict[str, Any]]:
+    try:
+        response = http.get("/v1/models")
+    except httpx.HTTPError as error:
+        death = find_death()
+        if death:
+            raise ServerGone(death) from error
+        raise ServerGone(
+            f"nobody answers at {url} ({error}); start it or correct the url"
+        ) from error
+    if response.status_code in (401, 403):
+        raise SamplerError(f"{url} refuses the API key (status {response.status_code})")
+    try:
+        models = {str(model["id"]): dict(model) for model in response.json()["data"]}
+    except (ValueError, KeyError, TypeError) as error:
+        seen = f"status {response.status_code}: {shorten(response.text, 100)!r}"
+        raise SamplerError(f"{url}/v1/models lists no models ({seen}); is it vLLM?") from error
+    if not models:
+        raise SamplerError(f"{url} serves no model")
+    return models
+
+
+def _choose_name(wanted: str | None, listed: dict[str, dict[str, Any]], url: str) -> str:
+    names = ", ".join(sorted(listed))
+    if wanted is None and len(listed) > 1:
+        raise ConfigError(f"{url} serves several models, give served_name: one of {names}")
+    if wanted is not None and wanted not in listed:
+        raise ConfigError(f"{url} does not serve {wanted!r}; it serves: {names}")
+    return wanted or next(iter(listed))
+
+
+def _check_root(hub_id: str | None, model: dict[str, Any], url: str) -> None:
+    """Refuse to publish one model's samples under the name of another."""
+    root = model.get("root")
+    if hub_id is None or not isinstance(root, str) or root.startswith(("/", ".")):
+        return
+    if root.count("/") == 1 and root != hub_id:
+        raise ConfigError(f"{url} serves the model {root!r}, the recipe's model.id is {hub_id!r}")
+
+
+def _identify(http: httpx.Client, name: str, model: dict[str, Any]) -> ModelIdentity:
+    """Say what a foreign server tells of itself; it does not tell a revision."""
+    root = str(model.get("root") or name)
+    shown = "/".join(root.rstrip("/").split("/")[-2:]) if root.startswith(("/", ".")) else root
+    return ModelIdentity(id=shown, revision=None, engine=_name_engine(http))
+
+
+def read_engine(url: str) -> str:
+    """Read an engine's name and version off a running server (``vllm-0.32.0``)."""
+    with httpx.Client(base_url=url, timeout=LOOK_TIMEOUT_S, trust_env=not is_loopback(url)) as http:
+        return _name_engine(http)
+
+
+def _name_engine(http: httpx.Client) -> str:
+    version = _look(http.get, "/version").get("version")
+    return f"vllm-{version}" if isinstance(version, str) else "vllm"
+
+
+def _find_bos(http: httpx.Client, name: str) -> str:
+    """Find the text that the server's tokenizer puts before every raw prompt."""
+    body = {"model": name, "prompt": "", "return_token_strs": True}
+    strings = _look(http.post, "/tokenize", json=body).get("token_strs")
+    return "".join(map(str, strings)) if isinstance(strings, list) else ""
+
+
+def _look(call: Callable[..., httpx.Response], path: str, **more: Any) -> dict[str, Any]:
+    """Ask for something that a server need not have; {} where it has not."""
+    try:
+        response = call(path, **more)
+        reply = response.json() if response.status_code == 200 else {}
+    except (httpx.HTTPError, ValueError):
+        return {}
+    return reply if isinstance(reply, dict) else {}

@@ -1,0 +1,132 @@
+"""What goes over the wire to vLLM and what comes back: payloads and replies, no connection.
+
+Every sampling parameter that a server could fill in from a model's ``generation_config.json`` is
+sent, so that an attached server with other defaults gives the same distribution. Proven with vLLM
+0.32: sample i of a request uses seed + i; ``usage`` counts all samples together, and
+``return_token_ids`` gives the tokens of each.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from butwait.pipelines.sampling.refusals import RequestRefused
+from butwait.schemas.sampling import Completion, SampleRequest
+
+MAX_MESSAGE = 500
+"""Characters of a server's message that are kept."""
+_NEUTRAL = {
+    "top_k": 0,
+    "min_p": 0.0,
+    "repetition_penalty": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+}
+_OVERFLOW = ("maximum context length", "max_model_len", "maximum model length")
+
+
+def write_sampling(request: SampleRequest, model: str) -> dict[str, Any]:
+    """Write the part of a payload that chat and raw prompts share."""
+    parameters = request.parameters
+    return {
+        "model": model,
+        "n": request.n,
+        "seed": request.seed,
+        "temperature": parameters.temperature,
+        "top_p": parameters.top_p,
+        "max_tokens": parameters.max_tokens,
+        "stop": list(parameters.stop),
+        "return_token_ids": True,
+        **_NEUTRAL,
+    }
+
+
+def write_messages(request: SampleRequest) -> list[dict[str, str]]:
+    """Write the chat messages of a request."""
+    return [message.model_dump() for message in request.messages or ()]
+
+
+def read_completions(reply: object, request: SampleRequest) -> list[Completion]:
+    """Read a reply of either endpoint.
+
+    Args:
+        reply: Parsed JSON body.
+        request: What was asked.
+
+    Returns:
+        ``request.n`` completions in index order.
+
+    Raises:
+        RequestRefused: ``bad_reply``: the wrong number of choices, missing fields, an aborted
+            sample (all worth another attempt), or ``refused``: a reasoning parser cut the text.
+    """
+    try:
+        choices = sorted(reply["choices"], key=lambda choice: choice["index"])  # type: ignore[index]
+        usage = reply["usage"]  # type: ignore[index]
+        indices = [choice["index"] for choice in choices]
+        if indices != list(range(request.n)):
+            raise RequestRefused("bad_reply", f"asked for {request.n} samples, got {indices}")
+        return [_read_choice(choice, usage, request) for choice in choices]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        shown = shorten(repr(reply), 120)
+        raise RequestRefused("bad_reply", f"{type(error).__name__} {error} in {shown}") from error
+
+
+def _read_choice(
+    choice: dict[str, Any], usage: dict[str, Any], request: SampleRequest
+) -> Completion:
+    if choice["finish_reason"] not in ("stop", "length"):
+        raise RequestRefused("bad_reply", f"a sample ended with {choice['finish_reason']!r}")
+    stop_reason = choice.get("stop_reason")
+    return Completion(
+        index=choice["index"],
+        text=_read_text(choice),
+        finish_reason=choice["finish_reason"],
+        stop_reason=stop_reason if isinstance(stop_reason, str) else None,
+        n_prompt_tokens=usage["prompt_tokens"],
+        n_completion_tokens=_count_tokens(choice, usage, request.n),
+        seed=request.seed + choice["index"],
+    )
+
+
+def _read_text(choice: dict[str, Any]) -> str:
+    if "text" in choice:
+        return str(choice["text"])
+    message = choice["message"]
+    if message.get("reasoning") or message.get("reasoning_content"):
+        raise RequestRefused(
+            "refused",
+            "the server splits the thinking from the answer; start it without --reasoning-parser",
+        )
+    return str(message["content"] or "")
+
+
+def _count_tokens(choice: dict[str, Any], usage: dict[str, Any], n: int) -> int:
+    """Count the tokens of one sample; ``usage`` alone would do for n = 1 only."""
+    tokens = choice.get("token_ids")
+    if tokens is not None:
+        return len(tokens)
+    if n == 1:
+        return int(usage["completion_tokens"])
+    raise RequestRefused(
+        "refused", "the server does not count tokens by sample; use vLLM 0.11 or newer"
+    )
+
+
+def read_refusal(status: int, body: str, parsed: object) -> RequestRefused:
+    """Turn a 4xx or 5xx reply into the error that names its reason."""
+    message = body
+    if isinstance(parsed, dict):
+        error = parsed.get("error", parsed)
+        found = error.get("message") or error.get("detail") if isinstance(error, dict) else error
+        message = str(found or body)
+    message = shorten(message)
+    if status == 400 and any(sign in message for sign in _OVERFLOW):
+        return RequestRefused("context_overflow", message)
+    return RequestRefused("refused", f"the server answered {status}: {message}")
+
+
+def shorten(text: str, limit: int = MAX_MESSAGE) -> str:
+    """Bring a foreign text into one line of at most ``limit`` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
