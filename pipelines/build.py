@@ -167,8 +167,13 @@ class _Build:
     run: RunFolder
 
     def questions(self, print_: str) -> None:
-        plan = QuestionsPlan(self.run, self.recipe.shards, self.recipe.block_size)
         sources = self.resolved.sources
+        plan = QuestionsPlan(
+            run=self.run,
+            n_shards=self.recipe.shards,
+            block_size=self.recipe.block_size,
+            datasets=tuple(source.dataset for source in sources),
+        )
         make_questions(plan, sources, print_, self.options.runner, self.options.beam_options)
 
     def trajectories(self, print_: str) -> None:

@@ -16,6 +16,7 @@ from butwait.pipelines.run_folder import STAGES, RunFolder
 from butwait.pipelines.tables import write_text
 from butwait.schemas.recipe import Recipe
 from butwait.schemas.record import SCHEMA_VERSION
+from butwait.transforms.verify import VERIFIER_VERSION
 
 _PACKAGES = (
     "apache-beam", "datasets", "huggingface-hub", "pyarrow", "pydantic", "sympy", "torch",
@@ -45,7 +46,7 @@ def make_manifest(
         "seed": recipe.seed,
         "versions": {name: found for name in _PACKAGES if (found := _version(name))},
         "recipe_sha256": hashlib.sha256(dump_recipe(recipe).encode()).hexdigest(),
-        "verifier_version": resolved.row_context.verifier_version,
+        "verifier_version": VERIFIER_VERSION,
         "model": identity.model_dump(),
         "sources": [
             {

@@ -99,12 +99,9 @@ def _sampling(recipe: Recipe) -> SamplingSpec:
 def _row_context(recipe: Recipe) -> RowContext:
     from importlib.metadata import version
 
-    from butwait.transforms.verify import VERIFIER_VERSION
-
     return RowContext(
         run_seed=recipe.seed,
         sampling=_sampling(recipe),
         max_characters=recipe.max_characters,
         butwait_version=version("butwait"),
-        verifier_version=VERIFIER_VERSION,
     )

@@ -38,6 +38,15 @@ OTHER_SYSTEMS = (
     "You are a careful solver. Think first, check each step, then answer.",
     "Answer the question. Show your work.",
 )
+INSTRUCTION_WORDS = (
+    "a about all always an and answer any as assistant at be before box boxed brief by calculate "
+    "carefully check clear clearly complete correct do each equation every exactly explain expert "
+    "final find finish first follow format for from give given good help if in inside instructions "
+    "is it keep last line logical make math mathematics must need new no not number of on one only "
+    "or our please problem problems provide question read reasoning reply respond result sentence "
+    "short show simple single solution solve solving some step steps sure task tell that the their "
+    "then think this through to tutor use user value when which will with work write you your"
+)
 TAGGED = {  # system line: text before the steps, between steps and answer, after the answer
     "Think inside <think> tags, then answer.": ("<think>\n", "\n</think>\n\n", ""),
     "Use <thinking> and <answer> tags.": (
@@ -73,7 +82,7 @@ class Shares:
 
 
 PLAIN = Shares()
-MIXED = Shares(doubt=0.12, answer_at_once=0.20, one_step=0.11)
+MIXED = Shares(doubt=0.12, answer_at_once=0.19, one_step=0.10)
 
 
 def draw_record(rng: random.Random, shares: Shares) -> dict[str, Any]:
@@ -117,10 +126,20 @@ def _choose_kind(rng: random.Random, shares: Shares) -> str:
 
 
 def _draw_prompt(rng: random.Random, problem: Problem) -> tuple[str | None, str]:
-    """Vary the prompt: mostly the model's own system line, often none, sometimes another."""
-    system = rng.choices((SYSTEM, None, rng.choice(OTHER_SYSTEMS)), (0.5, 0.3, 0.2))[0]
+    """Vary the prompt: the model's own system line, none, a usual one, or random words."""
+    lines = (SYSTEM, None, rng.choice(OTHER_SYSTEMS), _draw_system(rng))
+    system = rng.choices(lines, (0.45, 0.25, 0.18, 0.12))[0]
     reminded = system is None and rng.random() < 0.25
     return system, problem.text + (STEPWISE_REMINDER if reminded else "")
+
+
+def _draw_system(rng: random.Random) -> str:
+    """An instruction in random words: teaches that an unknown system line changes nothing."""
+    sentences = []
+    for _ in range(rng.randint(1, 3)):
+        words = rng.choices(INSTRUCTION_WORDS.split(), k=rng.randint(3, 12))
+        sentences.append(" ".join(words).capitalize() + rng.choice("..!:"))
+    return " ".join(sentences)
 
 
 def _write(steps: Sequence[Step], answer: int | None, first: int = 1) -> str:

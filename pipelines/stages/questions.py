@@ -35,6 +35,8 @@ class QuestionsPlan:
     run: RunFolder
     n_shards: int
     block_size: int
+    datasets: tuple[str, ...]
+    """Names of the sources' datasets in the recipe's order: of duplicates the first stays."""
 
 
 class ReadPiece(beam.DoFn):  # type: ignore[misc]
@@ -93,7 +95,7 @@ class FinishShard(beam.DoFn):  # type: ignore[misc]
             for name in sorted(set(names) - {""})
             for question in read_records(run.parts("questions") / name, Question)
         ]
-        kept, dropped = resolve_duplicates(questions)
+        kept, dropped = resolve_duplicates(questions, self._plan.datasets)
         if dropped:
             path = run.dead_letters / f"questions-shard-{shard:05d}.parquet"
             write_records(path, dropped, DeadLetter)

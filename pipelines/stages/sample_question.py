@@ -176,7 +176,7 @@ async def _grade(
         completion.text,
         problem=question.problem,
         finish_reason=completion.finish_reason,
-        limits=Limits(deadline_s=plan.deadline_s),
+        limits=Limits(worker_s=plan.deadline_s),
     )
     identity = sampler.identity
     return Trajectory(

@@ -1,0 +1,237 @@
+"""A small real HTTP server that speaks vLLM's API without a model.
+
+Texts come from ``answer(payload, sample_index)`` (``payload["prompt"]`` is the rendered text also
+where the client sent token ids or messages); the default text is derived from prompt and seed, as
+real samples are. A token is a word with the white space before it. ``faults`` are used up one a
+request; so 429, 500, a reset, cut JSON, a missing choice and a stall can be had when needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+Answer = Callable[[dict[str, Any], int], str]
+Fault = Literal["429", "400", "401", "500", "503", "reset", "cut", "fewer", "stall", "abort"]
+BOS = "<|bos|>"
+_PIECE = re.compile(r"<\|\w+\|>|\s*[^\s<]+|\s*<|\s+")
+
+
+def tell_random_story(payload: dict[str, Any], index: int) -> str:
+    """Write a text that depends on prompt and seed + index only, as a sampled one does."""
+    name = f"{payload['prompt']}\0{(payload.get('seed') or 0) + index}"
+    digest = hashlib.sha256(name.encode("utf-8", "replace")).digest()
+    words = " ".join(f"w{byte}" for byte in digest[:5])
+    return f"{words}.\n\nThe answer is \\boxed{{{digest[5] % 20}}}."
+
+
+class FakeOpenAI:
+    """The server, running in a thread.
+
+    Args:
+        answer: Writes the text of a sample; the default repeats for the same prompt and seed.
+        model: Name that it serves.
+        max_model_len: Context in tokens (words).
+        api_key: Bearer token to ask for, if any.
+        delay_s: Time a request takes.
+        bos: Put before raw prompts, as some tokenizers do.
+    """
+
+    def __init__(
+        self,
+        answer: Answer = tell_random_story,
+        *,
+        model: str = "fake/model",
+        max_model_len: int = 4096,
+        api_key: str | None = None,
+        delay_s: float = 0.0,
+        bos: bool = False,
+    ) -> None:
+        self.answer = answer
+        self.model = model
+        self.max_model_len = max_model_len
+        self.api_key = api_key
+        self.delay_s = delay_s
+        self.bos = bos
+        self.faults: deque[Fault] = deque()
+        self.retry_after = "0"
+        self.payloads: list[dict[str, Any]] = []
+        """Every request for completions that was answered or failed, in order."""
+        self.n_completions = 0
+        self.n_in_flight = 0
+        self.most_in_flight = 0
+        self.url = ""
+        self._ids: dict[str, int] = {}
+        self._pieces: list[str] = []
+
+    @property
+    def n_requests(self) -> int:
+        """Requests for completions, failed ones too."""
+        return len(self.payloads)
+
+    @contextmanager
+    def running(self) -> Iterator[FakeOpenAI]:
+        """Serve on a free port of 127.0.0.1 until the block ends."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            config = uvicorn.Config(self._app(), log_level="critical", lifespan="off")
+            server = uvicorn.Server(config)
+            thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+            thread.start()
+            try:
+                yield self
+            finally:
+                server.should_exit = server.force_exit = True
+                thread.join(10)
+
+    def _app(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route("/health", self._health),
+                Route("/version", self._version),
+                Route("/v1/models", self._models),
+                Route("/tokenize", self._tokenize, methods=["POST"]),
+                Route("/v1/completions", self._complete, methods=["POST"]),
+                Route("/v1/chat/completions", self._complete, methods=["POST"]),
+            ]
+        )
+
+    async def _health(self, request: Request) -> Response:
+        return Response()
+
+    async def _version(self, request: Request) -> Response:
+        return JSONResponse({"version": "0.0-fake"})
+
+    async def _models(self, request: Request) -> Response:
+        if not self._is_let_in(request):
+            return refuse(401, "Unauthorized")
+        entry = {"id": self.model, "root": self.model, "max_model_len": self.max_model_len}
+        return JSONResponse({"object": "list", "data": [{**entry, "owned_by": "vllm"}]})
+
+    async def _tokenize(self, request: Request) -> Response:
+        body = await request.json()
+        if "messages" in body:
+            tokens = self._encode(render(body["messages"]))
+        else:
+            tokens = self._encode(self._add_bos(body, body["prompt"]))
+        strings = [self._pieces[token] for token in tokens]
+        return JSONResponse({"count": len(tokens), "tokens": tokens, "token_strs": strings})
+
+    async def _complete(self, request: Request) -> Response:
+        payload = await request.json()
+        payload["prompt"] = self._read_prompt(payload)
+        self.payloads.append(payload)
+        self.n_in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.n_in_flight)
+        try:
+            await asyncio.sleep(self.delay_s)
+            return await self._respond(request, payload)
+        finally:
+            self.n_in_flight -= 1
+
+    async def _respond(self, request: Request, payload: dict[str, Any]) -> Response:
+        fault = self.faults.popleft() if self.faults else None
+        if not self._is_let_in(request):
+            return refuse(401, f"Unauthorized {request.headers.get('authorization')}")
+        if fault in ("429", "400", "401", "500", "503"):
+            headers = {"Retry-After": self.retry_after} if fault == "429" else {}
+            return refuse(int(fault), f"fault {fault}", headers)
+        if fault == "reset":
+            return _Reset()
+        if fault == "stall":
+            await asyncio.sleep(5)
+        if payload.get("model") != self.model:
+            return refuse(404, f"The model `{payload.get('model')}` does not exist.")
+        n_prompt = len(self._encode(payload["prompt"]))
+        if n_prompt >= self.max_model_len or payload["max_tokens"] > self.max_model_len:
+            limit = f"This model's maximum context length is {self.max_model_len} tokens."
+            return refuse(400, limit)
+        choices = [self._choose(payload, index) for index in range(payload.get("n") or 1)]
+        if fault == "fewer":
+            choices.pop()
+        if fault == "abort":
+            choices[0]["finish_reason"] = "abort"
+        self.n_completions += len(choices)
+        n_tokens = sum(len(choice["token_ids"]) for choice in choices)
+        usage = {"prompt_tokens": n_prompt, "completion_tokens": n_tokens}
+        response = JSONResponse({"choices": choices, "usage": usage, "model": self.model})
+        if fault == "cut":
+            return Response(response.body[: len(response.body) // 2], media_type="application/json")
+        return response
+
+    def _choose(self, payload: dict[str, Any], index: int) -> dict[str, Any]:
+        """Cut an answer at its first stop string and at the token limit."""
+        text, stop_reason = self.answer(payload, index), None
+        for stop in payload.get("stop") or []:
+            if stop in text:
+                text, stop_reason = text[: text.index(stop)], stop
+        tokens = self._encode(text)
+        reason = "stop"
+        if len(tokens) > payload["max_tokens"]:
+            tokens, stop_reason, reason = tokens[: payload["max_tokens"]], None, "length"
+            text = "".join(self._pieces[token] for token in tokens)
+        spoken = {"message": {"role": "assistant", "content": text}}
+        return {
+            "index": index,
+            **(spoken if "messages" in payload else {"text": text}),
+            "finish_reason": reason,
+            "stop_reason": stop_reason,
+            "token_ids": tokens,
+        }
+
+    def _read_prompt(self, payload: dict[str, Any]) -> str:
+        if "messages" in payload:
+            return render(payload["messages"])
+        prompt = payload["prompt"]
+        if isinstance(prompt, list):
+            return "".join(self._pieces[token] for token in prompt)
+        return self._add_bos(payload, prompt)
+
+    def _add_bos(self, payload: dict[str, Any], prompt: str) -> str:
+        return BOS + prompt if self.bos and payload.get("add_special_tokens", True) else prompt
+
+    def _encode(self, text: str) -> list[int]:
+        pieces = _PIECE.findall(text)
+        for piece in pieces:
+            if piece not in self._ids:
+                self._ids[piece] = len(self._pieces)
+                self._pieces.append(piece)
+        return [self._ids[piece] for piece in pieces]
+
+    def _is_let_in(self, request: Request) -> bool:
+        return self.api_key in (None, request.headers.get("authorization", "")[len("Bearer ") :])
+
+
+class _Reset(Response):
+    """A connection that breaks in the middle of the headers."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"content-length", b"1000")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"{", "more_body": True})
+        raise ConnectionResetError("as the test asked")
+
+
+def render(messages: list[dict[str, str]]) -> str:
+    """Render a chat up to where the assistant speaks."""
+    said = "".join(f"<|{m['role']}|>{m['content']}<|end|>" for m in messages)
+    return f"{said}<|assistant|>"
+
+
+def refuse(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
+    """Answer with an error as vLLM writes it."""
+    error = {"message": message, "type": "Error", "code": status}
+    return JSONResponse({"error": error}, status, headers)

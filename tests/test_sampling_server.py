@@ -1,0 +1,173 @@
+"""A managed server's life: refused early, ended with its parent, nothing left behind.
+
+The supervisor is shown with real process trees that behave as vLLM's do.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from butwait.pipelines.sampling import supervise
+from butwait.pipelines.sampling.identity import ResolvedModel
+from butwait.pipelines.sampling.vllm_server import (
+    ManagedServer,
+    choose_port,
+    find_death,
+    is_cpu_build,
+    read_log_end,
+    write_command,
+    write_environment,
+)
+from butwait.schemas.errors import ConfigError
+from butwait.schemas.recipe import ServerSpec
+
+MODEL = ResolvedModel(
+    location="/models/pocket", id="pocket", revision=None, is_local=True, n_weight_bytes=10**6
+)
+TREE = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"])
+print(child.pid, flush=True)
+{end}
+"""
+STUBBORN = """
+import signal, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+def is_running(pid: int) -> bool:
+    return find_death(pid, Path(os.devnull)) is None
+
+
+def wait_until(met: Callable[[], bool], limit_s: float = 10.0) -> bool:
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        if met():
+            return True
+        time.sleep(0.05)
+    return met()
+
+
+def start_supervised(code: str, parent: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-S", supervise.__file__, str(parent)]
+    return subprocess.Popen(
+        [*command, sys.executable, "-S", "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def read_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def test_a_closed_pipe_ends_the_whole_group() -> None:
+    process = start_supervised(TREE.format(end="time.sleep(60)"), os.getpid())
+    child = int(read_line(process))
+    assert is_running(child)
+    assert process.stdin is not None
+    process.stdin.close()
+    process.wait(10)
+    assert wait_until(lambda: not is_running(child))
+
+
+def test_what_the_first_process_leaves_behind_is_ended_with_it() -> None:
+    process = start_supervised(TREE.format(end="sys.exit(3)"), os.getpid())
+    child = int(read_line(process))
+    assert process.wait(10) == 3
+    assert wait_until(lambda: not is_running(child))
+
+
+def test_a_parent_that_is_killed_takes_the_server_with_it(tmp_path: Path) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "import os, subprocess, sys, time\n"
+        "command = [sys.executable, '-S', sys.argv[1], str(os.getpid())]\n"
+        "command += [sys.executable, '-S', '-c', sys.argv[2]]\n"
+        "held = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)\n"
+        "time.sleep(60)\n"
+    )
+    tree = TREE.format(end="time.sleep(60)")
+    command = [sys.executable, "-S", str(script), supervise.__file__, tree]
+    parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    child = int(read_line(parent))
+    parent.send_signal(signal.SIGKILL)
+    parent.wait(10)
+    assert wait_until(lambda: not is_running(child))
+
+
+@pytest.mark.slow
+def test_a_server_that_ignores_the_polite_signal_is_ended_by_the_next() -> None:
+    process = start_supervised(STUBBORN, os.getpid())
+    assert read_line(process) == "ready"
+    assert process.stdin is not None
+    process.stdin.close()
+    began = time.monotonic()
+    process.wait(30)
+    assert time.monotonic() - began < sum(supervise.GRACE_S.values()) + 5
+
+
+def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        server = ManagedServer(MODEL, ServerSpec(port=port), tmp_path / "vllm.log", print)
+        with pytest.raises(ConfigError, match=f"port {port} is taken"):
+            server.start()
+    assert not (tmp_path / "vllm.log").exists()
+    assert choose_port(port) == port
+    server.stop()
+
+
+def test_the_cpu_build_is_kept_from_splitting_a_prefill() -> None:
+    command = write_command(MODEL, ServerSpec(args=("--dtype", "float32")), 8000, cpu=True)
+    assert "--no-enable-chunked-prefill" in command
+    assert command[-2:] == ["--dtype", "float32"]
+    on_gpu = write_command(MODEL, ServerSpec(max_model_len=512), 8000, cpu=False)
+    assert "--no-enable-chunked-prefill" not in on_gpu and "--enforce-eager" not in on_gpu
+    assert on_gpu[on_gpu.index("--max-model-len") + 1] == "512"
+    for line in (command, on_gpu):
+        assert line[line.index("--generation-config") + 1] == "vllm"
+        assert line[line.index("--host") + 1] == "127.0.0.1"
+
+
+def test_the_recipes_environment_wins_over_the_callers_and_that_over_ours() -> None:
+    spec = ServerSpec(env={"VLLM_CPU_KVCACHE_SPACE": "8"})
+    inherited = {"OMP_NUM_THREADS": "2", "VLLM_CPU_KVCACHE_SPACE": "3"}
+    written = write_environment(MODEL, spec, inherited, cpu=True)
+    assert written["VLLM_CPU_KVCACHE_SPACE"] == "8" and written["OMP_NUM_THREADS"] == "2"
+    assert written["HF_HUB_OFFLINE"] == "1"
+    from_hub = MODEL.model_copy(update={"is_local": False})
+    assert "HF_HUB_OFFLINE" not in write_environment(from_hub, spec, {}, cpu=False)
+
+
+def test_the_installed_build_is_told_without_importing_it() -> None:
+    code = (
+        "import sys; from butwait.pipelines.sampling.vllm_server import is_cpu_build;"
+        "is_cpu_build(); sys.exit('vllm' in sys.modules or 'torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert isinstance(is_cpu_build(), bool)
+
+
+def test_the_end_of_a_log_shows_the_error_that_scrolled_by(tmp_path: Path) -> None:
+    log = tmp_path / "vllm.log"
+    log.write_text("RuntimeError: out of memory\n" + "closing\n" * 100)
+    end = read_log_end(log)
+    assert end.startswith("RuntimeError: out of memory")
+    assert len(end.splitlines()) < 20
+    assert "no log" in read_log_end(tmp_path / "none.log")

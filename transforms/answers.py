@@ -1,0 +1,330 @@
+"""Where a model's text states its final answer.
+
+Every scan is linear. The thought does not count: only what follows the last closing think tag is
+read. A hedged, withdrawn or unfinished answer is reported as such, not guessed at. Leaves out:
+what the answer means (``verify``).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+ExtractionState = Literal["found", "none", "unclosed", "hedged"]
+
+_BOX = re.compile(r"\\(?:boxed|fbox)\b *(\{)?")
+_THOUGHT_END = re.compile(r"</think(?:ing)?>|<\|end_of_thought\|>|</thought>|</reasoning>", re.I)
+_THOUGHT_START = re.compile(r"<think(?:ing)?>|<\|begin_of_thought\|>|<thought>|<reasoning>", re.I)
+_SOLUTION = re.compile(r"<\|begin_of_solution\|>")
+_SOLUTION_END = re.compile(r"<\|end_of_solution\|>")
+_STOP_TOKENS = re.compile(
+    r"<｜[^｜<>\n]{1,40}｜>|<\|(?:im_end|endoftext|eot_id|end|return)\|>|</s>|<end_of_turn>"
+)
+_ANSWER_OPEN = re.compile(r"<(?:final_)?answer>", re.I)
+_ANSWER_CLOSE = re.compile(r"</(?:final_)?answer>", re.I)
+_JOIN = re.compile(
+    r"[\s$.*]*(?:\\[()\[\]])?[\s$*]*(?:,|;|and|or|\\text\{ ?(?:and|or) ?\}|, ?(?:and|or)|&)"
+    r"(?:\s+(?:also|the other is))?[\s$*]*(?:\\[()\[\]])?[\s$*]*\Z",
+    re.I,
+)
+_LABEL = re.compile(
+    r"(?:(?:the|our|my|its|correct|final|a)\s+)*"
+    r"(?:final\s+answer|answer|final\s+result|correct\s+(?:option|choice))"
+    r"(?:\s+(?:to\s+th(?:e|is)\s+(?:problem|question)|here))?"
+    r"[*_\s]*(?:\s+(?:is|would\s+be|must\s+be|should\s+be|=)|:|=)[*_\s]*:?\s*"
+    r"|^#{4}[ \t]*|^[ \t]*(?:\*\*)?A(?:\*\*)?:[ \t]*"
+    r"|^[#*_ \t]*(?:final\s+answer|answer)[*_: \t]*$\n*",
+    re.I | re.M,
+)
+_HEDGE = re.compile(
+    r"\b(?:either|maybe|perhaps|possibly|might|could be(?! \w+ing)|not sure|unsure|i guess|i think|probably|"
+    r"unclear|cannot determine|don't know|do not know)\b|\?\s*\Z",
+    re.I,
+)
+_WITHDRAWN = re.compile(
+    r"\b(?:wait|wrong|incorrect|mistake|scratch that|not correct|isn't right|not right|"
+    r"let me (?:re|check|try)|on second thought|actually|hold on|disregard|ignore that|"
+    r"should (?:be|have been)|i take that back|retract)\b",
+    re.I,
+)
+_CLAUSE_END = re.compile(
+    r"\.(?=\s|\Z)(?!\s*\.)|\n|;|!(?=\s|\Z)|\?(?=\s|\Z)|,?\s+(?:because|since|which|as|where|so|"
+    r"when|for|with|by|if|however|but)\b|,\s+(?=[a-z]{3,})(?!or\b|and\b)",
+    re.I,
+)
+_MATH = re.compile(r"\$([^$\n]{1,400})\$|\\\(([^\n]{1,400}?)\\\)|\\\[([^\n]{1,400}?)\\\]")
+_MARKDOWN = re.compile(r"^[ \t]*(?:[#>]+|[-*+](?=\s)|\d+\.(?=\s))?[ \t]*")
+
+
+@dataclass(frozen=True, slots=True)
+class BoxedAnswer:
+    r"""The content of one ``\boxed{}``, where it stands, and whether its brace is closed."""
+
+    text: str
+    start: int
+    end: int
+    closed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """The final answer found in a trace, or why there is none.
+
+    ``rule`` is how it was found (``box``, ``joined_boxes``, ``tag``, ``label``, ``line``) or what
+    stood in the way.
+    """
+
+    state: ExtractionState
+    rule: str
+    text: str | None = None
+    start: int = 0
+    end: int = 0
+
+
+def all_boxed(text: str) -> list[BoxedAnswer]:
+    r"""Every outermost ``\boxed{}`` or ``\fbox{}`` in order, the last perhaps unclosed."""
+    found: list[BoxedAnswer] = []
+    at = 0
+    while (match := _BOX.search(text, at)) is not None:
+        at = match.end()
+        if match[1] is None:
+            bare = text[match.end() : match.end() + 1]
+            if bare.isalnum():
+                found.append(BoxedAnswer(bare, match.start(), match.end() + 1, True))
+            elif not text[match.end() :].strip():
+                found.append(BoxedAnswer("", match.start(), len(text), False))
+            continue
+        end = _closing(text, match.end())
+        if end < 0:
+            found.append(BoxedAnswer(text[match.end() :], match.start(), len(text), False))
+            break
+        found.append(BoxedAnswer(text[match.end() : end], match.start(), end + 1, True))
+        at = end + 1
+    return found
+
+
+def last_boxed(text: str) -> BoxedAnswer | None:
+    r"""The last ``\boxed{}`` with balanced braces, or None.
+
+    >>> last_boxed(r"so \boxed{\frac{1}{2}}.").text
+    '\\frac{1}{2}'
+    """
+    closed = [box for box in all_boxed(text) if box.closed and box.text.strip()]
+    return closed[-1] if closed else None
+
+
+def _closing(text: str, at: int) -> int:
+    """Index of the brace that closes one opened just before ``at``, or -1."""
+    depth = 1
+    for match in re.compile(r"\\.|[{}]", re.S).finditer(text, at):
+        mark = match[0]
+        if mark == "{":
+            depth += 1
+        elif mark == "}":
+            depth -= 1
+            if depth == 0:
+                return match.start()
+    return -1
+
+
+def final_part(text: str) -> tuple[str, int] | None:
+    """What follows the thought and its offset; None when a thought was opened and never closed."""
+    start = 0
+    for match in _THOUGHT_END.finditer(text):
+        start = match.end()
+    if _THOUGHT_START.search(text, start):
+        return None
+    for match in _SOLUTION.finditer(text, start):
+        start = match.end()
+    end = len(text)
+    closing = _SOLUTION_END.search(text, start)
+    if closing:
+        end = closing.start()
+    return text[start:end], start
+
+
+def extract_answer(text: str, *, max_chars: int = 2_000_000) -> Extraction:
+    """The final answer of a whole trace.
+
+    Args:
+        text: Everything the model wrote.
+        max_chars: Of a longer text the end is read.
+
+    Returns:
+        The answer with its span in ``text``, or the state that stands in the way.
+    """
+    cut = max(len(text) - max_chars, 0)
+    part = final_part(text[cut:])
+    if part is None:
+        return Extraction("none", "unfinished_thought")
+    tail, offset = _STOP_TOKENS.sub(lambda m: " " * len(m[0]), part[0]), part[1] + cut
+    found = _extract(tail)
+    if found.state != "found":
+        return found
+    return Extraction("found", found.rule, found.text, found.start + offset, found.end + offset)
+
+
+def _extract(text: str) -> Extraction:
+    boxes = all_boxed(text)
+    tagged = _tagged(text)
+    closed = [box for box in boxes if box.closed]
+    if boxes and not boxes[-1].closed:
+        return Extraction("unclosed", "unclosed_box")
+    last = closed[-1] if closed else None
+    if tagged is not None and (last is None or not last.text.strip() or last.end <= tagged.start):
+        return _inside_tag(tagged)
+    if last is not None and last.text.strip():
+        return _from_boxes(text, closed)
+    if tagged is not None:
+        return _inside_tag(tagged)
+    if _ANSWER_OPEN.search(text) and not _ANSWER_CLOSE.search(text):
+        return Extraction("unclosed", "unclosed_tag")
+    if last is not None:
+        return Extraction("none", "empty_box")
+    return _labelled(text) or _lone_line(text) or Extraction("none", "no_answer_found")
+
+
+# -- boxes ----------------------------------------------------------------------------------------
+
+
+def _from_boxes(text: str, boxes: list[BoxedAnswer]) -> Extraction:
+    group = [boxes[-1]]
+    for box in reversed(boxes[:-1]):
+        between = text[box.end : group[0].start]
+        if len(between) > 60 or not _JOIN.match(between):
+            break
+        group.insert(0, box)
+    last = group[-1]
+    after = text[last.end :]
+    withdrawn = _WITHDRAWN.search(after)
+    if withdrawn:
+        later = _labelled(after[withdrawn.start() :])
+        if later is None or later.state != "found":
+            return Extraction("hedged", "withdrawn")
+        start = later.start + last.end + withdrawn.start()
+        return Extraction("found", "label", later.text, start, start + len(later.text or ""))
+    line = text[text.rfind("\n", 0, group[0].start) + 1 : group[0].start]
+    if _HEDGE.search(re.split(r"[.!?]\s", line)[-1]) and len(group) == 1:
+        return Extraction("hedged", "hedged")
+    if len(group) == 1:
+        return Extraction("found", "box", last.text, last.start, last.end)
+    texts = list(dict.fromkeys(box.text.strip() for box in group))
+    return Extraction("found", "joined_boxes", ", ".join(texts), group[0].start, last.end)
+
+
+# -- tags -----------------------------------------------------------------------------------------
+
+
+def _tagged(text: str) -> BoxedAnswer | None:
+    opened = None
+    for opened in _ANSWER_OPEN.finditer(text):
+        pass
+    if opened is None:
+        return None
+    closing = _ANSWER_CLOSE.search(text, opened.end())
+    if closing is None:
+        return None
+    inner = text[opened.end() : closing.start()]
+    return BoxedAnswer(inner, opened.end(), closing.start(), True)
+
+
+def _inside_tag(tag: BoxedAnswer) -> Extraction:
+    inner = tag.text.strip()
+    if not inner:
+        return Extraction("none", "empty_tag")
+    boxes = [box for box in all_boxed(inner) if box.closed]
+    if boxes:
+        found = _from_boxes(inner, boxes)
+    else:
+        found = _labelled(inner) or Extraction("found", "tag", inner, 0, len(inner))
+    if found.state == "found" and found.rule == "tag" and _HEDGE.search(inner):
+        return Extraction("hedged", "hedged")
+    return Extraction(found.state, found.rule, found.text, tag.start, tag.end)
+
+
+# -- labels ---------------------------------------------------------------------------------------
+
+
+def _labelled(text: str) -> Extraction | None:
+    """The statement after the last label, if it says anything."""
+    window = max(len(text) - 20_000, 0)
+    last = None
+    for match in _LABEL.finditer(text, window):
+        if text[match.end() : match.end() + 400].strip(" \n*_.:$"):
+            last = match
+    if last is None:
+        return None
+    rest = text[last.end() :]
+    if _HEDGE.search(text[max(text.rfind("\n", 0, last.start()), last.start() - 60, 0) : last.end()]):
+        return Extraction("hedged", "hedged")
+    skipped = len(rest) - len(rest.lstrip(" \t\n*_:"))
+    statement = _statement(rest[skipped:])
+    if not statement:
+        return None
+    if _HEDGE.search(statement):
+        return Extraction("hedged", "hedged")
+    start = last.end() + skipped
+    after = rest[skipped + len(statement) :]
+    if _WITHDRAWN.search(after[:400]):
+        return Extraction("hedged", "withdrawn")
+    return Extraction("found", "label", statement, start, start + len(statement))
+
+
+def _statement(text: str) -> str:
+    """The first clause of a text, without markdown."""
+    display = re.match(r"\\\[(.{1,600}?)\\\]|\$\$(.{1,600}?)\$\$", text, re.S)
+    if display:
+        return (display[1] or display[2]).strip().rstrip(".")
+    clause = text[:600]
+    whole = _MATH.match(clause)
+    start = whole.end() if whole else 0
+    end = _CLAUSE_END.search(clause, start)
+    if end:
+        clause = clause[: end.start()]
+    clause = clause.strip().strip("*_").strip()
+    maths = _MATH.search(clause)
+    if maths and re.search(r"[A-Za-z]{4,}", clause[: maths.start()]):
+        return (maths[1] or maths[2] or maths[3]).strip()
+    return clause.rstrip(".").strip()
+
+
+# -- a lone last line -----------------------------------------------------------------------------
+
+
+def _lone_line(text: str) -> Extraction | None:
+    stripped = text.rstrip()
+    start = stripped.rfind("\n") + 1
+    line = stripped[start:]
+    if not line or len(line) > 200 or _inside_display(text[:start], line):
+        return None
+    bare = _MARKDOWN.sub("", line, count=1).strip().strip("*_`").strip()
+    if not bare or not (re.fullmatch(r"\(?[A-Z]\)?\.?", bare) or _is_bare(bare)):
+        return None
+    return Extraction("found", "line", bare, start, len(stripped))
+
+
+def _inside_display(before: str, line: str) -> bool:
+    """Whether a display opened above is still open: the text was cut in a calculation."""
+    opened = max(before.rfind("\\["), before.rfind("\\begin{"))
+    closed = max(before.rfind("\\]"), before.rfind("\\end{"))
+    return opened > closed and "\\]" not in line
+
+
+def _is_bare(line: str) -> bool:
+    """Whether a line is one value: balanced, no prose, nothing left open, at most ``name =``."""
+    plain = re.sub(r"\\[A-Za-z]+", "", line)
+    if not re.search(r"[\dA-Za-z]", plain) or line[-1] in "=+-*/^_,:(<>\\":
+        return False
+    if any(line.count(a) != line.count(b) for a, b in (("{", "}"), ("(", ")"))) and not (
+        re.search(r"[\[(].*,.*[\])]", line)
+    ):
+        return False
+    name, equals, _ = plain.rpartition("=")
+    if equals and (len(name) > 12 or re.search(r"[\d=]", name)):
+        return False
+    words = re.findall(r"[A-Za-z]{2,}", plain)
+    return len(words) <= 1 and not (words and words[0].lower() in _CONNECTIVES)
+
+
+_CONNECTIVES = frozenset("so thus hence therefore then and or but wait now let if we".split())

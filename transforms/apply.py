@@ -1,0 +1,141 @@
+"""One question and one configuration to rows: transform, render, row, check.
+
+The build calls `make_rows` and nothing else of the transforms in stage 3. Left out: everything that
+needs more than one question (duplicates, the cap on right→right rows, decontamination).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from butwait.schemas.dead_letter import DeadLetter
+from butwait.schemas.errors import SchemaError
+from butwait.schemas.question import Question
+from butwait.schemas.recipe_rows import (
+    ButWaitSpec,
+    LimoSpec,
+    RlSpec,
+    StitchSpec,
+    TextRowSpec,
+    VerifiedSpec,
+)
+from butwait.schemas.row import RlRow, SftRow
+from butwait.schemas.trace import Flow, Trace
+from butwait.schemas.trajectory import QuestionGroup
+from butwait.transforms.but_wait import but_wait
+from butwait.transforms.limo import limo
+from butwait.transforms.render import render
+from butwait.transforms.rl import explain_refusal
+from butwait.transforms.rows import RowContext, check_row, rl_row, sft_row
+from butwait.transforms.stitch import stitch
+from butwait.transforms.verified import Dropped, Made, verified
+
+_EXCERPT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class MadeRows:
+    """What one configuration made of one question; goes into exactly one bin."""
+
+    rows: tuple[SftRow | RlRow, ...] = ()
+    dead_letters: tuple[DeadLetter, ...] = ()
+    """Traces whose rows broke an invariant."""
+    n_traces: int = 0
+    reason: str | None = None
+    """Why there is no row; None where there is one."""
+    dropped: tuple[Dropped, ...] = ()
+    """Candidates that the transform left."""
+    flows: tuple[Flow, ...] = ()
+    """First→final flow of every graded candidate, kept or not."""
+
+
+def make_rows(
+    question: Question,
+    group: QuestionGroup,
+    config: str,
+    spec: TextRowSpec | RlSpec,
+    context: RowContext,
+) -> MadeRows:
+    """Make one configuration's rows of one question.
+
+    Args:
+        question: The question.
+        group: Its trajectories.
+        config: Name of the configuration.
+        spec: Its section of the recipe.
+        context: The run.
+
+    Returns:
+        Checked rows, dead letters for the refused ones, and a reason where no row is left: the
+        transform's, or the first dead letter's.
+    """
+    if isinstance(spec, RlSpec):
+        return _make_rl_row(question, group, config, spec, context)
+    made = make_traces(question, group, spec, context.run_seed)
+    rows: list[SftRow | RlRow] = []
+    letters: list[DeadLetter] = []
+    for trace in made.traces:
+        try:
+            rows.append(_make_sft_row(question, group, trace, config, spec, context))
+        except SchemaError as error:
+            text = render(trace, spec.format).text
+            letters.append(_refuse(question, f"{trace.id}-{config}", error, text))
+    reason = None if rows else made.reason or letters[0].reason
+    return MadeRows(tuple(rows), tuple(letters), len(made.traces), reason, made.dropped, made.flows)
+
+
+def make_traces(question: Question, group: QuestionGroup, spec: TextRowSpec, run_seed: int) -> Made:
+    """Apply the transform that a section names."""
+    match spec:
+        case VerifiedSpec():
+            return verified(question, group, spec, run_seed)
+        case StitchSpec():
+            return stitch(question, group, spec, run_seed)
+        case ButWaitSpec():
+            return but_wait(question, group, spec, run_seed)
+        case LimoSpec():
+            return limo(question, group, spec, run_seed)
+
+
+def _make_sft_row(
+    question: Question,
+    group: QuestionGroup,
+    trace: Trace,
+    config: str,
+    spec: TextRowSpec,
+    context: RowContext,
+) -> SftRow:
+    known = {t.id: t for t in (*group.samples, *group.continuations)}
+    parents = [known[parent] for parent in trace.parents]
+    rendered = render(trace, spec.format)
+    row = sft_row(question, trace, rendered, spec, config, context, parents)
+    check_row(row, question, spec.format, context.max_characters, context.deadline_s)
+    return row
+
+
+def _make_rl_row(
+    question: Question, group: QuestionGroup, config: str, spec: RlSpec, context: RowContext
+) -> MadeRows:
+    reason = explain_refusal(group, spec)
+    if reason is not None:
+        return MadeRows(reason=reason)
+    try:
+        row = rl_row(question, group, spec, config, context)
+        check_row(row, question, None, context.max_characters)
+    except SchemaError as error:
+        letter = _refuse(question, f"{question.id}-rl-{config}", error, question.problem)
+        return MadeRows(dead_letters=(letter,), reason=error.reason)
+    return MadeRows(rows=(row,))
+
+
+def _refuse(question: Question, item: str, error: SchemaError, text: str) -> DeadLetter:
+    return DeadLetter(
+        stage="rows",
+        reason=error.reason,
+        detail=error.detail,
+        item=item,
+        question_id=question.id,
+        dataset=question.dataset,
+        row=question.row,
+        excerpt=text[:_EXCERPT],
+    )

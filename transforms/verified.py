@@ -1,0 +1,180 @@
+"""The best correct sample of a question, and what all transforms share.
+
+Every transform has one signature: ``(question, group, spec, run_seed) -> Made``. A transform never
+judges: it trusts the verdicts of stage 2 and the row's check verifies the finished text again.
+Only the verdict ``correct`` is right and only ``incorrect`` is wrong; the other verdicts say
+nothing and are never used. Left out: reward models (the best is chosen by index or length).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from butwait.schemas.question import Question
+from butwait.schemas.recipe_rows import ButWaitSpec, LimoSpec, StitchSpec, VerifiedSpec
+from butwait.schemas.trace import Flow, Segment, Trace
+from butwait.schemas.trajectory import QuestionGroup, Trajectory
+from butwait.schemas.verdict import VerdictName
+from butwait.transforms.thoughts import Thought, holds_marker, split_thought
+
+TextSpec = VerifiedSpec | StitchSpec | ButWaitSpec | LimoSpec
+_NOT_PARAMETERS = {"transform", "format", "system"}  # these have columns of their own
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """One candidate that did not become a trace."""
+
+    item: str
+    """Trajectory id."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a transform made of one question."""
+
+    traces: tuple[Trace, ...] = ()
+    reason: str | None = None
+    """Why there is no trace; None where there is one."""
+    dropped: tuple[Dropped, ...] = ()
+    """Candidates that were looked at and left, for the counters."""
+    flows: tuple[Flow, ...] = ()
+    """First→final flow of every graded candidate, kept or not, for the statistics."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A sample with its parts."""
+
+    sample: Trajectory
+    parts: Thought
+
+
+def verified(question: Question, group: QuestionGroup, spec: VerifiedSpec, run_seed: int) -> Made:
+    """Make traces of a question's best correct samples, distinct texts only.
+
+    Args:
+        question: The question.
+        group: Its samples.
+        spec: Which correct samples are best and how many are taken.
+        run_seed: Not used: the order is fixed by ``spec.pick``, ties by sample index.
+
+    Returns:
+        At most ``spec.per_question`` traces, or ``no_correct_sample`` / ``no_solution``.
+    """
+    del run_seed
+    best = pick_right(group, spec.pick)
+    if not best:
+        return Made(reason=explain_no_right(group))
+    traces = []
+    for i, right in enumerate(best[: spec.per_question]):
+        thought, solution = conclude(right.parts, spec)
+        trace = make_trace(question, group, spec, i, thought, solution, [right.sample])
+        traces.append(trace)
+    return Made(tuple(traces))
+
+
+def pick_right(group: QuestionGroup, pick: str = "first") -> list[Parsed]:
+    """Correct samples that can be told in thought and solution, best first, distinct texts.
+
+    Args:
+        group: A question's samples.
+        pick: ``first`` by sample index, ``shortest`` or ``longest`` by characters.
+
+    Returns:
+        The samples; those with stray markers inside stand last, and the row's check refuses them.
+    """
+    found = [p for p in parse_samples(group.samples, "correct") if p.parts.solution]
+    sign = {"first": 0, "shortest": 1, "longest": -1}[pick]
+    return sorted(
+        found,
+        key=lambda p: (not is_clean(p), sign * len(p.sample.text), p.sample.sample_index),
+    )
+
+
+def explain_no_right(group: QuestionGroup) -> str:
+    """Why `pick_right` found nothing."""
+    has_right = any(t.verdict == "correct" for t in group.samples)
+    return "no_solution" if has_right else "no_correct_sample"
+
+
+def parse_samples(samples: Sequence[Trajectory], verdict: VerdictName) -> list[Parsed]:
+    """Samples of one verdict that hold a thought, in index order; the same text only once."""
+    seen: set[str] = set()
+    found = []
+    for sample in sorted(samples, key=lambda t: t.sample_index):
+        squeezed = " ".join(sample.text.split())
+        if sample.verdict != verdict or squeezed in seen:
+            continue
+        seen.add(squeezed)
+        parts = split_thought(sample.text, sample.extracted)
+        if parts.thought:
+            found.append(Parsed(sample, parts))
+    return found
+
+
+def is_clean(parsed: Parsed) -> bool:
+    """Whether no marker of any form is left inside thought or solution."""
+    return not holds_marker(parsed.parts.thought + "\n" + parsed.parts.solution)
+
+
+def conclude(
+    parts: Thought, spec: TextSpec, lead: str = ""
+) -> tuple[tuple[Segment, ...], tuple[Segment, ...]]:
+    """The last thought and the solution as segments.
+
+    A text that is all thought gets a restatement as its solution; without markers (``plain``) that
+    would only say the answer twice, so that there the whole text is the solution.
+
+    Args:
+        parts: The text's parts.
+        spec: Tells the renderer.
+        lead: White space that stood before the text and belongs to the first segment.
+
+    Returns:
+        Thought segments (perhaps none) and solution segments.
+    """
+    if parts.restated and spec.format == "plain":
+        return (), (Segment(role="answer", text=lead + parts.thought),)
+    thought = (Segment(role="path", text=lead + parts.thought),)
+    return thought, (Segment(role="answer", text=parts.solution),)
+
+
+def make_trace(
+    question: Question,
+    group: QuestionGroup,
+    spec: TextSpec,
+    index: int,
+    thought: Sequence[Segment],
+    solution: Sequence[Segment],
+    parents: Sequence[Trajectory],
+    *,
+    flow: Flow | None = None,
+    first_answer: str | None = None,
+) -> Trace:
+    """One trace with its id, parameters and parents; without parents it is the source's text."""
+    derived = any(p.r1_derived for p in parents) if parents else question.r1_derived
+    return Trace(
+        id=f"{question.id}-{spec.transform}-{index}",
+        question_id=question.id,
+        transform=spec.transform,
+        parameters=name_parameters(spec),
+        thought=tuple(thought),
+        solution=tuple(solution),
+        parents=tuple(p.id for p in parents),
+        answer=question.gold,
+        flow=flow,
+        first_answer=first_answer,
+        n_transitions=sum(s.role == "transition" for s in thought),
+        pass_rate=group.pass_rate,
+        r1_derived=derived,
+    )
+
+
+def name_parameters(spec: TextSpec) -> str:
+    """A transform's parameters as canonical JSON, without what rows have columns for."""
+    values = spec.model_dump(mode="json", exclude=_NOT_PARAMETERS)
+    return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

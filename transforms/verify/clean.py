@@ -1,0 +1,115 @@
+"""Unicode and typography to the plain LaTeX the lexer knows; linear passes only.
+
+Leaves out: any decision about meaning. Two texts that clean to the same string are equal.
+"""
+
+from __future__ import annotations
+
+import re
+
+_SUPER = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱˣʸᵃᵇᵏᵐ", "0123456789+-=()nixyabkm", strict=True))
+_SUB = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₙₐₓₖ", "0123456789+-=()naxk", strict=True))
+_FRACTIONS = {
+    "½": (1, 2), "⅓": (1, 3), "⅔": (2, 3), "¼": (1, 4), "¾": (3, 4), "⅕": (1, 5), "⅖": (2, 5),
+    "⅗": (3, 5), "⅘": (4, 5), "⅙": (1, 6), "⅚": (5, 6), "⅐": (1, 7), "⅛": (1, 8), "⅜": (3, 8),
+    "⅝": (5, 8), "⅞": (7, 8), "⅑": (1, 9), "⅒": (1, 10),
+}  # fmt: skip
+_GREEK = dict(
+    zip(
+        "αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΦΨΩϵϕϑ",
+        "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau "
+        "upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega epsilon phi "
+        "theta".split(),
+        strict=False,
+    )
+)
+_GREEK = {k: f"\\{v} " for k, v in _GREEK.items()}
+_PLAIN = {
+    "−": "-", "–": "-", "—": "-", "‒": "-", "‐": "-", "‑": "-", "﹣": "-", "－": "-", "＋": "+",
+    "×": r"\times ", "✕": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "∙": r"\cdot ",
+    "•": r"\cdot ", "＊": "*", "∗": "*", "÷": "/", "／": "/", "⁄": "/", "∕": "/",
+    "√": r"\sqrt ", "∛": r"\sqrt[3] ", "∜": r"\sqrt[4] ", "∞": r"\infty ",
+    "≤": r"\le ", "⩽": r"\le ", "≦": r"\le ", "≥": r"\ge ", "⩾": r"\ge ", "≧": r"\ge ",
+    "≠": r"\ne ", "≈": r"\approx ", "≡": r"\equiv ", "＝": "=", "＜": "<", "＞": ">",
+    "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "∅": r"\emptyset ", "∖": r"\setminus ",
+    "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "ℕ": r"\mathbb{N}", "ℚ": r"\mathbb{Q}",
+    "ℂ": r"\mathbb{C}", "±": r"\pm ", "∓": r"\mp ", "°": r"^\circ ", "º": r"^\circ ",
+    "˚": r"^\circ ", "∘": r"\circ ", "℃": r"^\circ \text{C}", "′": "'", "’": "'", "‘": "'",
+    "″": "''", "“": '"', "”": '"', "％": "%", "﹪": "%", "（": "(", "）": ")", "［": "[",
+    "］": "]", "｛": "{", "｝": "}", "，": ",", "、": ",", "；": ";", "：": ":", "．": ".",
+    "。": ".", "！": "!", "｜": "|", "∣": "|", "∨": r"\lor ", "∧": r"\land ", "…": r"\ldots ",
+    "⋯": r"\ldots ", "⌊": r"\lfloor ", "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ",
+    "〈": "(", "〉": ")", "⟨": r"\langle ", "⟩": r"\rangle ", "∠": "", "△": "", "＾": "^",
+    "′′": "''", "€": r"\text{ euros}", "£": r"\text{ pounds sterling}", "¢": r"\text{ cents}",
+    "\u2061": "", "\u2062": " ", "\u2063": ",", "²": "", "ℓ": "l", "ℯ": "e", "ⅈ": "i",
+}  # fmt: skip
+_SPACES = "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000\t\n\r\f\v"  # noqa: E501
+_NOTHING = "\u200b\u200c\u200d\u2060\ufeff\u00ad\u200e\u200f\u202a\u202b\u202c\u202d\u202e"
+_TABLE: dict[int, str] = {
+    **{ord(k): v for k, v in _PLAIN.items() if len(k) == 1 and k != "²"},
+    **{ord(k): v for k, v in _GREEK.items()},
+    **{ord(k): rf"\frac{{{a}}}{{{b}}}" for k, (a, b) in _FRACTIONS.items()},
+    **dict.fromkeys(map(ord, _SPACES), " "),
+    **dict.fromkeys(map(ord, _NOTHING), ""),
+    **{0xFF10 + d: str(d) for d in range(10)},
+    **{0xFF21 + k: chr(65 + k) for k in range(26)},
+    **{0xFF41 + k: chr(97 + k) for k in range(26)},
+    **{0x1D7CE + k: str(k % 10) for k in range(50)},
+}
+_SUPER_RUN = re.compile("[" + "".join(_SUPER) + "]+")
+_SUB_RUN = re.compile("[" + "".join(_SUB) + "]+")
+_COMBINING_LONG = re.compile("([0-9])[\u0305\u0304]")
+_COMBINING_DOT = re.compile("([0-9])\u0307")
+_STRIP = " .,;:!?\u3002"
+_TOUCHING = re.compile(r"[0-9A-Za-z][ \\,;:]*[ \\][ \\,;:]*[0-9A-Za-z]")
+_SPACE_RUN = re.compile(" {2,}")
+_OUTER = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("`", "`"))
+
+
+def clean_text(text: str) -> str:
+    """Typographic characters as plain LaTeX, spaces single, outer dollars and stops removed."""
+    if not text.isascii():
+        text = _COMBINING_LONG.sub(r"\\overline{\1}", text)
+        text = _COMBINING_DOT.sub(r"\\dot{\1}", text)
+        text = _SUPER_RUN.sub(lambda m: "^{" + "".join(_SUPER[c] for c in m[0]) + "}", text)
+        text = _SUB_RUN.sub(lambda m: "_{" + "".join(_SUB[c] for c in m[0]) + "}", text)
+        text = text.translate(_TABLE)
+    else:
+        text = text.translate(_TABLE)
+    return strip_wrapping(_SPACE_RUN.sub(" ", text))
+
+
+def strip_wrapping(text: str) -> str:
+    """The text without math delimiters, bold marks and sentence stops around all of it."""
+    for _ in range(6):
+        before = text
+        text = text.strip()
+        if text.endswith("\\ "):
+            text = text[:-2]
+        # A factorial is not a sentence stop, an ellipsis is not one either.
+        while text and text[-1] in ".,;:" and not text.endswith(("..", "\\,", "\\;", "\\:")):
+            text = text[:-1].rstrip()
+        for left, right in _OUTER:
+            inner = text[len(left) : len(text) - len(right)]
+            if len(text) >= len(left) + len(right) and text.startswith(left) and (
+                text.endswith(right) and left not in inner and right not in inner
+            ):  # fmt: skip
+                text = inner
+        if text == before:
+            break
+    return text
+
+
+def squeeze(text: str) -> str:
+    """The cleaned text without what never changes meaning: for the first, string-equal stage."""
+    if _TOUCHING.search(text):
+        return text
+    for old, new in _SQUEEZE:
+        text = text.replace(old, new)
+    return text
+
+
+_SQUEEZE = (
+    ("\\!", ""), ("\\,", " "), ("\\;", " "), ("\\:", " "), ("\\ ", " "), ("\\left", ""),
+    ("\\right", ""), ("dfrac", "frac"), ("tfrac", "frac"), ("{,}", ","), (" ", ""),
+)  # fmt: skip

@@ -1,0 +1,114 @@
+"""Equations up to a constant factor, inequalities up to a positive one.
+
+Works on exact forms of left side minus right side with denominators cleared. Leaves out: equal
+solution sets of equations that are not proportional.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+from butwait.transforms.verify.exact import Exact
+from butwait.transforms.verify.limits import Limits
+from butwait.transforms.verify.normal import (
+    Form,
+    Generator,
+    Monomial,
+    Poly,
+    TooBig,
+    Undefined,
+    as_rational,
+)
+from butwait.transforms.verify.tree import SCALARS, Chain, Node
+
+_ONE = Fraction(1)
+
+
+def same_equation(left: Node, right: Node, left2: Node, right2: Node, limits: Limits) -> bool | None:
+    """Whether ``left = right`` is a constant multiple of ``left2 = right2``."""
+    try:
+        one, two = _cleared(left, right, limits), _cleared(left2, right2, limits)
+        return _proportion(one, two, limits) is not None
+    except (TooBig, RecursionError):
+        return None
+    except Undefined:
+        return False
+
+
+def same_inequality(
+    a: Chain, b: Chain, limits: Limits, plain: Callable[[Node, Node], bool | None]
+) -> bool | None:
+    """Whether two inequalities are the same up to a positive factor and direction."""
+    if len(a.items) != len(b.items):
+        return False
+    if len(a.items) == 2 and all(isinstance(x, SCALARS) for x in (*a.items, *b.items)):
+        return _same_single(a, b, limits)
+    turned = Chain(tuple(reversed(b.items)), tuple(_FLIP[r] for r in reversed(b.relations)))
+    for other in (b, turned):
+        if a.relations == other.relations:
+            parts = [plain(x, y) for x, y in zip(a.items, other.items, strict=True)]
+            if all(part is True for part in parts):
+                return True
+    return False
+
+
+def _same_single(a: Chain, b: Chain, limits: Limits) -> bool | None:
+    try:
+        exact = Exact(limits)
+        one = exact.sub(exact.form(a.items[0]), exact.form(a.items[1]))
+        two = exact.sub(exact.form(b.items[0]), exact.form(b.items[1]))
+        factor = _proportion(one, two, limits)
+    except (TooBig, RecursionError):
+        return None
+    except Undefined:
+        return False
+    if factor is None:
+        return False
+    relation = b.relations[0] if factor > 0 else _FLIP[b.relations[0]]
+    return a.relations[0] == relation
+
+
+def _cleared(left: Node, right: Node, limits: Limits) -> Form:
+    """Numerator of left minus right, with no negative powers and no common monomial."""
+    exact = Exact(limits)
+    if not isinstance(left, SCALARS) or not isinstance(right, SCALARS):
+        raise Undefined
+    form = exact.sub(exact.form(left), exact.form(right))
+    lowest: dict[Generator, Fraction] = {}
+    for mono, _ in form.num:
+        for generator, power in mono:
+            lowest.setdefault(generator, power)
+    for generator in lowest:
+        if generator[0] == "v":
+            lowest[generator] = min(dict(mono).get(generator, Fraction(0)) for mono, _ in form.num)
+    num: Poly = {}
+    for mono, scale in form.num:
+        num[_shifted(mono, lowest)] = scale
+    return Form(frozenset(num.items()), frozenset({(frozenset(), _ONE)}))
+
+
+def _shifted(mono: Monomial, lowest: dict[Generator, Fraction]) -> Monomial:
+    powers = dict(mono)
+    for generator, power in lowest.items():
+        if generator[0] == "v" and power < 0:
+            powers[generator] = powers.get(generator, Fraction(0)) - power
+    return frozenset((g, e) for g, e in powers.items() if e)
+
+
+def _proportion(one: Form, two: Form, limits: Limits) -> Fraction | None:
+    """The rational ``c`` with ``one = c * two``, or None."""
+    if not one.num or not two.num:
+        return _ONE if one.num == two.num else None
+    if one.den == two.den and {m for m, _ in one.num} == {m for m, _ in two.num}:
+        first, second = dict(one.num), dict(two.num)
+        ratios = {first[m] / second[m] for m in first}
+        if len(ratios) == 1:
+            return ratios.pop()
+    exact = Exact(limits)
+    quotient = exact.div(one, two)
+    return as_rational(quotient)
+
+
+_FLIP = {"<": ">", ">": "<", "le": "ge", "ge": "le", "=": "=", "ne": "ne"}
+

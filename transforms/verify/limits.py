@@ -1,0 +1,36 @@
+"""What one check may cost, and the verifier's version.
+
+A version changes whenever any input could get another verdict or rule: stored verdicts name it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+VERIFIER_VERSION = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one check; every one of them exists because an input without it never ends.
+
+    Args:
+        answer_chars: Longest answer that is read as mathematics, in characters.
+        trace_chars: Longest trace; of a longer one the end is kept.
+        depth: Deepest nesting of brackets, fractions and powers.
+        digits: Most decimal digits of one number, written or computed (Python refuses 4,300).
+        terms: Most products of terms in one normal form.
+        worker_s: Wall seconds of one symbolic comparison; beyond it the worker is killed.
+        memory_mb: Address space of one symbolic worker beyond what it starts with.
+    """
+
+    answer_chars: int = 2_000
+    trace_chars: int = 2_000_000
+    depth: int = 60
+    digits: int = 4_000
+    terms: int = 4_000
+    worker_s: float = 1.0
+    memory_mb: int = 1_024
+
+
+DEFAULT = Limits()

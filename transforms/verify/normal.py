@@ -1,0 +1,434 @@
+"""Exact normal forms: quotients of polynomials over generators with rational exponents.
+
+A generator is a prime (for radicals), a variable, ``pi``, ``e``, ``i`` or a function of a normal
+form. Two equal normal forms are equal values wherever both are defined; that is the only claim
+made, except by ``rigid``. Every size is bounded, so this never needs a deadline.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+from butwait.transforms.verify.limits import DEFAULT, Limits
+
+Generator = tuple[object, ...]
+Monomial = frozenset[tuple[Generator, Fraction]]
+Poly = dict[Monomial, Fraction]
+
+UNIT: Monomial = frozenset()
+I: Generator = ("c", "i")
+PI: Generator = ("c", "pi")
+E: Generator = ("c", "e")
+_ZERO = Fraction(0)
+_ONE = Fraction(1)
+_HALF = Fraction(1, 2)
+_SMALL_PRIMES = [p for p in range(2, 1000) if all(p % q for q in range(2, math.isqrt(p) + 1))]
+
+
+class Undefined(Exception):  # noqa: N818 - a finding about the input
+    """Division by zero and the like: equal to nothing."""
+
+
+class TooBig(Exception):  # noqa: N818 - a finding about the input
+    """Beyond the limits of the exact stage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """``num / den``; ``den`` is 1 whenever it was a single term."""
+
+    num: frozenset[tuple[Monomial, Fraction]]
+    den: frozenset[tuple[Monomial, Fraction]]
+
+
+_UNIT_DEN = frozenset({(UNIT, _ONE)})
+
+
+def _over_one(num: Poly) -> Form:
+    return Form(frozenset(num.items()), _UNIT_DEN)
+
+
+class Field:
+    """Arithmetic on forms with one budget of term products.
+
+    Args:
+        limits: ``terms`` and ``digits`` are used.
+    """
+
+    def __init__(self, limits: Limits = DEFAULT) -> None:
+        self.left = limits.terms
+        self.bits = int(limits.digits * 3.33)
+
+    # -- building ----------------------------------------------------------------------------
+
+    def rational(self, value: Fraction | int) -> Form:
+        """A rational constant."""
+        value = Fraction(value)
+        return Form(frozenset({(UNIT, value)}) if value else frozenset(), _UNIT_DEN)
+
+    def atom(self, generator: Generator, exponent: Fraction | int = 1) -> Form:
+        """One generator to a rational power, not simplified."""
+        return Form(frozenset({(frozenset({(generator, Fraction(exponent))}), _ONE)}), _UNIT_DEN)
+
+    def _form(self, num: Poly, den: Poly) -> Form:
+        if not den:
+            raise Undefined
+        if len(den) == 1:
+            ((mono, scale),) = den.items()
+            if mono or scale != 1:
+                inverse, turned, more = self._reduce({g: -e for g, e in mono})
+                product = self._poly_mul(num, {inverse: turned / scale})
+                if isinstance(product, Form) or more is not None:
+                    whole = product if isinstance(product, Form) else _over_one(product)
+                    return whole if more is None else self.mul(whole, more)
+                num = product
+            return _over_one(num)
+        lead = den[max(den, key=_order)]
+        if lead != 1:
+            num = {m: c / lead for m, c in num.items()}
+            den = {m: c / lead for m, c in den.items()}
+        return Form(frozenset(num.items()), frozenset(den.items()))
+
+    # -- ring operations ---------------------------------------------------------------------
+
+    def add(self, a: Form, b: Form) -> Form:
+        """The sum."""
+        if a.den == b.den:
+            num = dict(a.num)
+            for mono, scale in b.num:
+                total = num.get(mono, _ZERO) + scale
+                if total:
+                    num[mono] = total
+                else:
+                    num.pop(mono, None)
+            if len(num) > 400:
+                raise TooBig
+            return Form(frozenset(num.items()), a.den) if num else self.rational(0)
+        left = self.mul(Form(a.num, _UNIT_DEN), Form(b.den, _UNIT_DEN))
+        right = self.mul(Form(b.num, _UNIT_DEN), Form(a.den, _UNIT_DEN))
+        over = self.mul(Form(a.den, _UNIT_DEN), Form(b.den, _UNIT_DEN))
+        return self.div(self.add(left, right), over)
+
+    def neg(self, a: Form) -> Form:
+        """Minus the form."""
+        return Form(frozenset((m, -c) for m, c in a.num), a.den)
+
+    def sub(self, a: Form, b: Form) -> Form:
+        """The difference."""
+        return self.add(a, self.neg(b))
+
+    def mul(self, a: Form, b: Form) -> Form:
+        """The product."""
+        num = self._poly_mul(dict(a.num), dict(b.num))
+        den = self._poly_mul(dict(a.den), dict(b.den))
+        if isinstance(num, Form) or isinstance(den, Form):
+            up = num if isinstance(num, Form) else _over_one(num)
+            down = den if isinstance(den, Form) else Form(frozenset(den.items()), _UNIT_DEN)
+            return self.div(up, down)
+        return self._form(num, den)
+
+    def inverse(self, a: Form) -> Form:
+        """One over the form.
+
+        Raises:
+            Undefined: The form is zero.
+        """
+        return self._form(dict(a.den), dict(a.num))
+
+    def div(self, a: Form, b: Form) -> Form:
+        """The quotient."""
+        if not b.num:
+            raise Undefined
+        if a == b:
+            return self.rational(1)
+        if a.den == _UNIT_DEN and b.den == _UNIT_DEN:
+            return self._form(dict(a.num), dict(b.num))
+        return self.mul(a, self.inverse(b))
+
+    def equal(self, a: Form, b: Form) -> bool:
+        """Whether the two are shown to be the same, by cross multiplication."""
+        if a == b:
+            return True
+        if a.den == b.den:
+            return False
+        left = self.mul(Form(a.num, _UNIT_DEN), Form(b.den, _UNIT_DEN))
+        right = self.mul(Form(b.num, _UNIT_DEN), Form(a.den, _UNIT_DEN))
+        return left == right
+
+    def _poly_mul(self, a: Poly, b: Poly) -> Poly | Form:
+        self.left -= len(a) * len(b)
+        if self.left < 0:
+            raise TooBig
+        out: Poly = {}
+        extra: Form | None = None
+        for m1, c1 in a.items():
+            for m2, c2 in b.items():
+                mono, scale, more = self._mono_mul(m1, m2)
+                scale *= c1 * c2
+                if scale.numerator.bit_length() > self.bits:
+                    raise TooBig
+                if more is not None:
+                    term = self.mul(Form(frozenset({(mono, scale)}), _UNIT_DEN), more)
+                    extra = term if extra is None else self.add(extra, term)
+                    continue
+                total = out.get(mono, _ZERO) + scale
+                if total:
+                    out[mono] = total
+                else:
+                    out.pop(mono, None)
+        if extra is not None:
+            return self.add(extra, Form(frozenset(out.items()), _UNIT_DEN))
+        return out
+
+    def _mono_mul(self, a: Monomial, b: Monomial) -> tuple[Monomial, Fraction, Form | None]:
+        if not a:
+            return b, _ONE, None
+        if not b:
+            return a, _ONE, None
+        powers = dict(a)
+        touched = False
+        for generator, exponent in b:
+            if generator in powers:
+                powers[generator] += exponent
+                touched = True
+            else:
+                powers[generator] = exponent
+        if not touched:
+            return frozenset(powers.items()), _ONE, None
+        return self._reduce(powers)
+
+    def _reduce(
+        self, powers: dict[Generator, Fraction]
+    ) -> tuple[Monomial, Fraction, Form | None]:
+        scale = _ONE
+        more: Form | None = None
+        for generator in list(powers):
+            exponent = powers[generator]
+            kind = generator[0]
+            extra: Form | None = None
+            if not exponent:
+                del powers[generator]
+            elif kind == "p":
+                scale *= self._fold_prime(powers, generator, exponent)
+            elif kind == "c" and generator == I:
+                scale *= self._fold_i(powers, exponent)
+            elif kind == "b" and (exponent >= 1 or exponent < 0):
+                extra = self._unfold(powers, generator, exponent)
+            elif kind == "f" and generator[1] == "sin" and exponent >= 2:
+                extra = self._pythagoras(powers, generator, exponent)
+            elif kind == "f" and generator[1] == "abs" and abs(exponent) >= 2:
+                extra = self._even_abs(powers, generator, exponent)
+            if extra is not None:
+                more = extra if more is None else self.mul(more, extra)
+        return frozenset(powers.items()), scale, more
+
+    def _fold_prime(
+        self, powers: dict[Generator, Fraction], generator: Generator, exponent: Fraction
+    ) -> Fraction:
+        whole = math.floor(exponent)
+        prime = generator[1]
+        assert isinstance(prime, int)
+        if not whole or abs(whole) * prime.bit_length() > self.bits:
+            return _ONE
+        rest = exponent - whole
+        if rest:
+            powers[generator] = rest
+        else:
+            del powers[generator]
+        return Fraction(prime) ** whole
+
+    def _fold_i(self, powers: dict[Generator, Fraction], exponent: Fraction) -> Fraction:
+        if exponent.denominator != 1:
+            return _ONE
+        turn = int(exponent) % 4
+        del powers[I]
+        if turn % 2:
+            powers[I] = _ONE
+        return _ONE if turn < 2 else -_ONE
+
+    def _unfold(
+        self, powers: dict[Generator, Fraction], generator: Generator, exponent: Fraction
+    ) -> Form | None:
+        whole = math.floor(exponent)
+        base = generator[1]
+        assert isinstance(base, Form)
+        if not self.expandable(base, abs(whole)):
+            return None
+        rest = exponent - whole
+        if rest:
+            powers[generator] = rest
+        else:
+            del powers[generator]
+        return self.power(base, whole)
+
+    def _pythagoras(
+        self, powers: dict[Generator, Fraction], generator: Generator, exponent: Fraction
+    ) -> Form | None:
+        if exponent.denominator != 1 or exponent > 20:
+            return None
+        half, odd = divmod(int(exponent), 2)
+        if odd:
+            powers[generator] = _ONE
+        else:
+            del powers[generator]
+        cosine = self.atom(("f", "cos", generator[2]), 2)
+        return self.power(self.sub(self.rational(1), cosine), half)
+
+    def _even_abs(
+        self, powers: dict[Generator, Fraction], generator: Generator, exponent: Fraction
+    ) -> Form | None:
+        argument = generator[2]
+        if exponent.denominator != 1 or not isinstance(argument, Form):
+            return None
+        whole = int(exponent)
+        even = whole - (whole % 2)
+        if whole % 2:
+            powers[generator] = _ONE
+        else:
+            del powers[generator]
+        return self.power(argument, even) if self.expandable(argument, abs(even)) else None
+
+    # -- powers ------------------------------------------------------------------------------
+
+    def expandable(self, base: Form, exponent: int) -> bool:
+        """Whether an integer power of the form stays small when multiplied out."""
+        n = max(len(base.num), len(base.den))
+        if n <= 1:
+            return True
+        return exponent <= 40 and math.comb(exponent + n - 1, n - 1) <= 200
+
+    def power(self, base: Form, exponent: int) -> Form:
+        """An integer power."""
+        if exponent < 0:
+            return self.power(self.inverse(base), -exponent)
+        single = as_term(base)
+        if single is not None:
+            return self._term_power(*single, Fraction(exponent))
+        if not self.expandable(base, exponent):
+            return self.atom(("b", base), exponent)
+        result = self.rational(1)
+        for _ in range(exponent):
+            result = self.mul(result, base)
+        return result
+
+    def _term_power(self, mono: Monomial, scale: Fraction, exponent: Fraction) -> Form:
+        if not scale:
+            if exponent <= 0:
+                raise Undefined
+            return self.rational(0)
+        powers = {g: e * exponent for g, e in mono}
+        kept, factor, more = self._reduce(powers)
+        form = Form(frozenset({(kept, factor)}), _UNIT_DEN)
+        if more is not None:
+            form = self.mul(form, more)
+        return self.mul(form, self.rational_power(scale, exponent))
+
+    def rational_power(self, base: Fraction, exponent: Fraction) -> Form:
+        """A rational to a rational power; real odd roots of negatives are real."""
+        if exponent.denominator == 1:
+            size = abs(exponent.numerator) * max(
+                base.numerator.bit_length() - 1, base.denominator.bit_length() - 1
+            )
+            if size <= self.bits and (base or exponent > 0):
+                return self.rational(base ** int(exponent))
+        if not base:
+            if exponent <= 0:
+                raise Undefined
+            return self.rational(0)
+        sign = self.rational(1)
+        if base < 0:
+            sign = self._sign_power(exponent)
+        return self.mul(sign, self._positive_power(abs(base), exponent))
+
+    def _sign_power(self, exponent: Fraction) -> Form:
+        if exponent.denominator % 2:
+            return self.rational(-1 if exponent.numerator % 2 else 1)
+        if exponent.denominator == 2:
+            return self._term_power(frozenset({(I, _ONE)}), _ONE, 2 * exponent)
+        return self.atom(("root", -1), exponent)
+
+    def _positive_power(self, base: Fraction, exponent: Fraction) -> Form:
+        powers: dict[Generator, Fraction] = {}
+        for prime, count in factor(base):
+            powers[("p", prime)] = exponent * count
+        kept, scale, _ = self._reduce(powers)
+        return Form(frozenset({(kept, scale)}), _UNIT_DEN)
+
+
+def as_term(form: Form) -> tuple[Monomial, Fraction] | None:
+    """Monomial and coefficient of a form with a single term, or None."""
+    if form.den != _UNIT_DEN or len(form.num) > 1:
+        return None
+    return next(iter(form.num)) if form.num else (UNIT, _ZERO)
+
+
+def as_rational(form: Form) -> Fraction | None:
+    """The value of a rational constant, or None."""
+    term = as_term(form)
+    return term[1] if term is not None and not term[0] else None
+
+
+def generators(form: Form) -> set[Generator]:
+    """All generators at the top level of a form."""
+    return {g for part in (form.num, form.den) for mono, _ in part for g, _ in mono}
+
+
+def rigid(form: Form) -> bool:
+    """Whether no other rigid form has the same value: radicals of primes, ``pi``, ``i`` only.
+
+    Source: Besicovitch (1940), linear independence of fractional powers of integers.
+    """
+    if form.den != _UNIT_DEN:
+        return False
+    for mono, _ in form.num:
+        for generator, exponent in mono:
+            if generator[0] == "p":
+                prime = generator[1]
+                if not (0 < exponent < 1 and isinstance(prime, int) and prime < 990_000):
+                    return False
+            elif generator not in (PI, I) or exponent.denominator != 1:
+                return False
+    return True
+
+
+def factor(value: Fraction) -> list[tuple[int, int]]:
+    """Prime powers of a positive rational; a large cofactor without small primes stays whole."""
+    out: list[tuple[int, int]] = []
+    for part, sign in ((value.numerator, 1), (value.denominator, -1)):
+        if part.bit_length() > 700:
+            out.extend(_strip_small(part, sign))
+            continue
+        out.extend(_strip_small(part, sign))
+    return out
+
+
+def _strip_small(part: int, sign: int) -> list[tuple[int, int]]:
+    found: list[tuple[int, int]] = []
+    for prime in _SMALL_PRIMES:
+        if prime * prime > part:
+            break
+        count = 0
+        while part % prime == 0:
+            part //= prime
+            count += 1
+        if count:
+            found.append((prime, sign * count))
+    if part > 1:
+        root = math.isqrt(part)
+        if root * root == part:
+            found.append((root, 2 * sign))
+        else:
+            found.append((part, sign))
+    return found
+
+
+def _order(mono: Monomial) -> tuple[Fraction, str]:
+    return sum((e for _, e in mono), _ZERO), repr(sorted(map(repr, mono)))
+
+
+def sign_key(form: Form) -> Fraction:
+    """Coefficient of a fixed term, for choosing between a form and its negative."""
+    num = dict(form.num)
+    return num[max(num, key=_order)] if num else _ZERO

@@ -1,0 +1,113 @@
+"""Whether two scalars are equal, in process: exact forms to accept, enclosures to reject.
+
+Three-valued: ``None`` means that this stage cannot tell. Bounded by the limits, no deadline.
+"""
+
+from __future__ import annotations
+
+from butwait.transforms.verify.ball import Unknown, apart, enclose
+from butwait.transforms.verify.exact import Exact
+from butwait.transforms.verify.limits import Limits
+from butwait.transforms.verify.modular import residues_differ
+from butwait.transforms.verify.normal import Form, TooBig, Undefined, as_rational, rigid
+from butwait.transforms.verify.tree import Const, Mul, Node, Num, contains, symbols
+
+# Probe points: mixed signs, all positive, whole numbers, small; fixed, so verdicts repeat.
+_POINTS = (
+    (1.3710937, 2.2197265, 0.7314453, 3.1181640, 1.9013671, 0.4384765),
+    (-0.8291015, 1.6103515, -2.3056640, 0.5537109, -1.4208984, 2.7919921),
+    (0.3173828, -0.6416015, 1.2119140, -1.8779296, 0.8212890, -0.2568359),
+    (4.0, 3.0, 5.0, 2.0, 7.0, 6.0),
+    (7.0, 2.0, 3.0, 11.0, 4.0, 5.0),
+    (0.1416015, 0.8730468, 0.3681640, 0.6254882, 0.5073242, 0.2836914),
+)
+
+
+def equal_scalars(a: Node, b: Node, limits: Limits) -> bool | None:
+    """True when shown equal, False when shown different, None when neither.
+
+    Args:
+        a: A scalar without plus-minus.
+        b: The same.
+        limits: Bounds of the exact stage.
+    """
+    infinite = _infinity(a), _infinity(b)
+    if infinite != (0, 0):
+        return infinite[0] == infinite[1]
+    try:
+        left, right = exact_form(a, limits), exact_form(b, limits)
+    except Undefined:
+        return False
+    if left is not None and right is not None:
+        known = _compare_forms(left, right, limits)
+        if known is not None:
+            return known
+    if a == b:
+        return True
+    return False if shown_different(a, b) else None
+
+
+def exact_form(node: Node, limits: Limits) -> Form | None:
+    """The exact normal form, or None beyond the limits.
+
+    Raises:
+        Undefined: The scalar has no value.
+    """
+    try:
+        return Exact(limits).form(node)
+    except (TooBig, RecursionError, OverflowError):
+        return None
+
+
+def _compare_forms(left: Form, right: Form, limits: Limits) -> bool | None:
+    try:
+        if Exact(limits).equal(left, right):
+            return True
+    except (TooBig, Undefined, RecursionError):
+        return None
+    return False if rigid(left) and rigid(right) else None
+
+
+def shown_different(a: Node, b: Node) -> bool:
+    """Whether enclosures or residues show that the values differ somewhere."""
+    names = sorted(symbols(a) | symbols(b))
+    real = bool(names) and not (contains(a, "i") or contains(b, "i"))
+    for values in _POINTS if names else ((),):
+        point = {name: values[k % 6] + k // 6 for k, name in enumerate(names)}
+        try:
+            if apart(enclose(a, point, real=real), enclose(b, point, real=real)):
+                return True
+        except Unknown:
+            continue
+    return not names and residues_differ(a, b)
+
+
+def order(a: Node, b: Node, limits: Limits) -> int | None:
+    """-1, 0 or 1 as constant ``a`` is below, equal to or above ``b``; None when unknown."""
+    signs = _infinity(a), _infinity(b)
+    if signs != (0, 0):
+        return (signs[0] > signs[1]) - (signs[0] < signs[1])
+    try:
+        x, y = exact_form(a, limits), exact_form(b, limits)
+        if x is not None and y is not None:
+            left, right = as_rational(x), as_rational(y)
+            if left is not None and right is not None:
+                return (left > right) - (left < right)
+            if Exact(limits).equal(x, y):
+                return 0
+        one, two = enclose(a, {}, real=True), enclose(b, {}, real=True)
+    except (Unknown, Undefined, TooBig):
+        return None
+    if not apart(one, two):
+        return None
+    return 1 if one[0].real > two[0].real else -1
+
+
+def _infinity(node: Node) -> int:
+    if node == Const("inf"):
+        return 1
+    if isinstance(node, Mul) and len(node.items) == 2 and isinstance(node.items[0], Num):
+        scale = node.items[0].value
+        inner = _infinity(node.items[1])
+        return inner if scale > 0 else -inner
+    return 0

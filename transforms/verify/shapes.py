@@ -1,0 +1,419 @@
+"""An answer's text to a tree: lists, relations, intervals, sets, matrices, units, text, choices.
+
+Leaves out: what two shapes mean to each other (``decide``). A text that is not mathematics comes
+back as ``Text``; nothing raises but ``Unreadable``.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from butwait.transforms.verify.clean import clean_text
+from butwait.transforms.verify.grammar import Scalars, scalar
+from butwait.transforms.verify.lexer import FUNCTIONS, Lexer, Token
+from butwait.transforms.verify.limits import Limits
+from butwait.transforms.verify.tree import (
+    Add,
+    Builder,
+    Chain,
+    Choice,
+    Clock,
+    Const,
+    Div,
+    Fn,
+    Matrix,
+    Mul,
+    NamedSet,
+    Node,
+    Num,
+    Percent,
+    Ratio,
+    Residue,
+    Seq,
+    SetOp,
+    Span,
+    Sym,
+    Text,
+    Unit,
+    Unreadable,
+)
+from butwait.transforms.verify.units import read_unit
+from butwait.transforms.verify.words import is_phrase, number_word, plain_words, read_choice, read_clock
+
+_ONE = Fraction(1)
+_RELATIONS = frozenset({"=", "<", ">", "le", "ge", "ne"})
+_RELATION_COMMANDS = frozenset({"in", "equiv", "approx"})
+_SET_OPS = {"cup": "union", "cap": "intersection", "setminus": "minus"}
+_ENV_MATRIX = frozenset({"matrix", "pmatrix", "bmatrix", "smallmatrix", "array", "Bmatrix"})
+_SET_LETTERS = frozenset("RZNQC")
+_MATH_PHRASE = FUNCTIONS | {"pi", "infinity", "or", "and", "over", "frac", "sqrt", "mod"}
+_UNIT_TAIL = frozenset({"unit", "text"})
+
+
+def read_answer(text: str, limits: Limits, *, grouped: bool = True) -> Node:
+    """The tree of a bare answer.
+
+    Args:
+        text: An answer as written, with or without dollars.
+        limits: Characters, depth and digits are used.
+        grouped: Whether ``1,234`` outside brackets is one number.
+
+    Raises:
+        Unreadable: Neither mathematics nor words, or beyond a limit.
+    """
+    if len(text) > limits.answer_chars:
+        raise Unreadable("too long")
+    cleaned = clean_text(text)
+    if not cleaned:
+        raise Unreadable("empty")
+    return _read_clean(cleaned, limits, grouped)
+
+
+def _read_clean(text: str, limits: Limits, grouped: bool) -> Node:
+    clock = read_clock(text)
+    if clock is not None:
+        return Clock(*clock)
+    choice = read_choice(text)
+    if choice is not None:
+        letter, body = choice
+        return Choice(letter, _read_body(body, limits) if body else None)
+    number = number_word(text)
+    if number is not None:
+        return Num(number, False)
+    if is_phrase(text) and not _MATH_PHRASE & set(text.lower().split()):
+        return Text(plain_words(text) or text.lower())
+    try:
+        return Shapes(Lexer(text, limits, grouped=grouped).run(), limits).read()
+    except (Unreadable, RecursionError):
+        words = plain_words(text)
+        if words is None:
+            raise Unreadable("neither mathematics nor words") from None
+        return Text(words)
+
+
+def _read_body(text: str, limits: Limits) -> Node | None:
+    try:
+        return read_answer(text, limits)
+    except Unreadable:
+        return None
+
+
+class Shapes:
+    """The outer grammar; scalars are left to ``Scalars``."""
+
+    def __init__(self, tokens: list[Token], limits: Limits) -> None:
+        self.p = Scalars(tokens, limits, self.bracket, self.special)
+
+    def read(self) -> Node:
+        """The whole token list as one answer.
+
+        Raises:
+            Unreadable: Something is left over or out of place.
+        """
+        node = self.items()
+        if self.p.next.kind != "end":
+            raise Unreadable(f"left over: {self.p.next.text!r}")
+        return node
+
+    def items(self) -> Node:
+        """Items joined by comma, semicolon, "or", "and"; one item is itself."""
+        self.p.deeper()
+        items = [self.item()]
+        joiner = ""
+        while True:
+            seen = self._joiner()
+            if not seen:
+                break
+            joiner = max(joiner, seen, key=("", "comma", "and", "or").index)
+            items.append(self.item())
+        self.p.depth -= 1
+        return items[0] if len(items) == 1 else Seq("list", tuple(items), joiner)
+
+    def _joiner(self) -> str:
+        seen = ""
+        while True:
+            if self.p.accept("op", ",", ";"):
+                seen = seen or "comma"
+            elif self.p.saw("join"):
+                seen = self.p.take().text
+            else:
+                return seen
+
+    def item(self) -> Node:
+        """A chain of relations or one value, with a modulus after it."""
+        parts = [self.sets()]
+        relations: list[str] = []
+        while self._at_relation():
+            relations.append(self.p.take().text)
+            parts.append(self.sets())
+        node: Node = Chain(tuple(parts), tuple(relations)) if relations else parts[0]
+        return self._modulus(node)
+
+    def _at_relation(self) -> bool:
+        token = self.p.next
+        if token.kind == "op":
+            return token.text in _RELATIONS
+        return token.kind == "cmd" and token.text in _RELATION_COMMANDS
+
+    def _modulus(self, node: Node) -> Node:
+        modulus: Node | None = None
+        if self.p.accept("cmd", "pmod"):
+            modulus = scalar(self.p.atom())
+        elif self.p.saw("open", "(") and self.p.peek(1).text == "mod":
+            self.p.take()
+            self.p.take()
+            modulus = scalar(self.p.sum())
+            self.p.expect("close", ")")
+        if isinstance(node, Chain) and "equiv" in node.relations:
+            return _congruence(node, modulus)
+        return node if modulus is None else Residue(scalar(node), modulus)
+
+    def sets(self) -> Node:
+        """Unions, intersections and differences of sets, or a ratio, or a value."""
+        node = self.ratio()
+        while self.p.saw("cmd", *_SET_OPS) or self._union_word():
+            op = _SET_OPS.get(self.p.take().text, "union")
+            node = SetOp(op, (node, self.ratio()))
+        return node
+
+    def _union_word(self) -> bool:
+        return self.p.next.text == "U" and self.p.next.kind == "sym"
+
+    def ratio(self) -> Node:
+        """``a : b : c`` or one quantity."""
+        items = [self.quantity()]
+        while self.p.accept("op", ":") or (self.p.saw("op", "to") and self._ratio_to()):
+            items.append(self.quantity())
+        return items[0] if len(items) == 1 else Ratio(tuple(scalar(x) for x in items))
+
+    def _ratio_to(self) -> bool:
+        self.p.take()
+        return True
+
+    def quantity(self) -> Node:
+        """A value, with percent sign, currency or unit."""
+        sign = self._dollars()
+        if sign:
+            value = scalar(self.p.sum())
+            node: Node = _unit([("dollars", 1)], Mul((sign, value)))
+            if self.p.saw("unit", "dollars", "dollar") or self.p.saw("text", "USD"):
+                self.p.take()
+            elif self.p.next.kind in _UNIT_TAIL:
+                self._unit_parts()
+            return node
+        node = self.p.sum()
+        if self.p.accept("op", "%"):
+            return Percent(scalar(node))
+        if self.p.next.kind in _UNIT_TAIL and not isinstance(node, Seq | Span | Matrix | SetOp):
+            node = self._with_units(node)
+        return node
+
+    def _dollars(self) -> Node | None:
+        # A minus may stand before the currency sign.
+        if self.p.saw("op", "-") and self.p.peek(1).text == "$":
+            self.p.take()
+            self.p.take()
+            return Num(_ONE * -1, False)
+        return Num(_ONE, False) if self.p.accept("op", "$") else None
+
+    def _with_units(self, node: Node) -> Node:
+        total = _unit(self._unit_parts(), scalar(node))
+        while self.p.saw("num") and isinstance(total, Unit):
+            more = _unit_of(self.quantity())
+            if more is None or more.dims != total.dims:
+                raise Unreadable("two units")
+            both = Add((Mul((total.value, total.factor)), Mul((more.value, more.factor))))
+            total = Unit(both, total.dims, Num(_ONE, False))
+        return total
+
+    def _unit_parts(self) -> list[tuple[str, int]]:
+        parts: list[tuple[str, int]] = []
+        sign = 1
+        while True:
+            if self.p.accept("op", "/"):
+                sign = -1
+            elif self.p.accept("op", "*", "-"):
+                continue
+            elif self.p.next.kind in _UNIT_TAIL or (sign < 0 and self.p.saw("sym")):
+                for word in self.p.take().text.split():
+                    if word.lower() == "per":
+                        sign = -1
+                    else:
+                        parts.append((word, sign))
+                self._unit_power(parts)
+            else:
+                return parts
+
+    def _unit_power(self, parts: list[tuple[str, int]]) -> None:
+        if not self.p.saw("op", "^") or not parts:
+            return
+        self.p.take()
+        power = self.p.atom()
+        if not isinstance(power, Num) or not 1 <= power.value <= 9:
+            raise Unreadable("power of a unit")
+        word, sign = parts[-1]
+        parts[-1] = (word, sign * int(power.value))
+
+    # -- brackets ----------------------------------------------------------------------------
+
+    def bracket(self, left: str) -> Node:
+        """What a bracket encloses: a value, tuple, interval or set."""
+        bars, self.p.bars = self.p.bars, 0
+        try:
+            if left in ("\\{", "{"):
+                return self._braces(left)
+            if left in ("(", "[") and self.p.saw("close"):
+                raise Unreadable("empty bracket")
+            inner = self.items()
+            return self._close(left, inner)
+        finally:
+            self.p.bars = bars
+
+    def _close(self, left: str, inner: Node) -> Node:
+        right = self.p.next.text
+        self.p.expect("close", ")", "]")
+        if isinstance(inner, Seq) and inner.kind == "list" and inner.joiner == "comma":
+            if left + right == "()" or (left + right == "[]" and len(inner.items) != 2):
+                return Seq("tuple", inner.items)
+            if len(inner.items) == 2:
+                low, high = (scalar(item) for item in inner.items)
+                return Span(low, high, left == "[", right == "]")
+            raise Unreadable("bracket")
+        if left + right not in ("()", "[]"):
+            raise Unreadable("brackets that differ")
+        return inner
+
+    def _braces(self, left: str) -> Node:
+        right = "\\}" if left == "\\{" else "}"
+        if left == "\\{" or self.p.saw("sym") and self.p.peek(1).text in ("|", ":"):
+            if self.p.accept("close", right):
+                return NamedSet("empty")
+            built = self._builder(right)
+            if built is not None:
+                return built
+        elif self.p.accept("close", right):
+            return self.p.atom()  # an empty group says nothing
+        inner = self.items()
+        if self.p.accept("cmd", "choose"):
+            inner = Fn("binom", (scalar(inner), scalar(self.p.sum())))
+        self.p.expect("close", right)
+        if isinstance(inner, Seq) and inner.kind == "list":
+            return Seq("set", inner.items)
+        return Seq("set", (inner,)) if left == "\\{" else inner
+
+    def _builder(self, right: str) -> Node | None:
+        start = self.p.at
+        if not self.p.accept("sym"):
+            return None
+        name = self.p.peek(-1).text
+        domain: Node | None = None
+        if self.p.accept("cmd", "in"):
+            domain = self.sets_without_ratio()
+        if not self.p.accept("op", "|", ":", ","):
+            self.p.at = start
+            return None
+        if domain is None and self.p.peek(-1).text == ",":
+            self.p.at = start
+            return None
+        condition = self.items()
+        self.p.expect("close", right)
+        return Builder(name, domain, condition)
+
+    def sets_without_ratio(self) -> Node:
+        """A named set or bracketed set, where a colon does not mean a ratio."""
+        return self.p.atom()
+
+    # -- commands ----------------------------------------------------------------------------
+
+    def special(self, name: str) -> Node:
+        """Commands around scalars: named sets, matrices."""
+        if name in ("emptyset",):
+            return NamedSet("empty")
+        if name in ("mathbb", "Bbb", "mathds"):
+            token = self._set_letter()
+            plus = self._set_sign()
+            return NamedSet(token + plus)
+        if name == "begin":
+            return self._environment()
+        if name == "det":
+            return scalar(self.p.atom())
+        raise Unreadable(f"command {name!r}")
+
+    def _set_letter(self) -> str:
+        braces = self.p.accept("open", "{")
+        letter = self.p.take().text
+        if braces:
+            self.p.expect("close", "}")
+        if letter not in _SET_LETTERS:
+            raise Unreadable("set letter")
+        return letter
+
+    def _set_sign(self) -> str:
+        mark = ""
+        while self.p.saw("op", "^", "_"):
+            self.p.take()
+            braces = self.p.accept("open", "{")
+            mark += self.p.take().text
+            if braces:
+                self.p.expect("close", "}")
+        return mark
+
+    def _environment(self) -> Node:
+        name = self.p._group_tokens()
+        if name == "array" and self.p.saw("open", "{"):
+            self.p._group_tokens()
+        rows: list[list[Node]] = [[]]
+        while not self.p.accept("cmd", "end"):
+            if self.p.accept("op", "\\\\"):
+                rows.append([])
+            elif not self.p.accept("op", "&") and not self.p.accept("cmd", "hline"):
+                rows[-1].append(self._cell())
+        if self.p._group_tokens() != name:
+            raise Unreadable("environment")
+        filled = tuple(tuple(row) for row in rows if row)
+        if not filled or len({len(row) for row in filled}) > 1:
+            raise Unreadable("ragged matrix")
+        if name == "vmatrix" and len(filled) == len(filled[0]):
+            return Fn("det", tuple(x for row in filled for x in row))
+        if name not in _ENV_MATRIX:
+            raise Unreadable(f"environment {name!r}")
+        return Matrix(filled)
+
+    def _cell(self) -> Node:
+        if self.p.next.kind == "end":
+            raise Unreadable("open environment")
+        return scalar(self.p.sum())
+
+
+def _congruence(node: Chain, modulus: Node | None) -> Node:
+    if len(node.items) != 2:
+        raise Unreadable("chain of congruences")
+    right = node.items[1]
+    if modulus is None and isinstance(right, Fn) and right.name == "mod":
+        right, modulus = right.args
+    if modulus is None or not isinstance(node.items[0], Sym):
+        raise Unreadable("congruence")
+    return Residue(scalar(right), modulus)
+
+
+def _unit(parts: list[tuple[str, int]], value: Node) -> Node:
+    dims, factor = read_unit(parts)
+    return Unit(value, dims, factor) if dims else value
+
+
+def _unit_of(node: Node) -> Unit | None:
+    return node if isinstance(node, Unit) else None
+
+
+def degrees_of(node: Node) -> Node | None:
+    """The number before a degree sign when the whole value carries one."""
+    if isinstance(node, Mul) and node.items[-1] == Const("deg"):
+        return Mul(node.items[:-1]) if len(node.items) > 2 else node.items[0]
+    if isinstance(node, Div):
+        upper = degrees_of(node.num)
+        return None if upper is None else Div(upper, node.den)
+    if isinstance(node, Add):
+        parts = [degrees_of(item) for item in node.items]
+        known = [part for part in parts if part is not None]
+        return Add(tuple(known)) if len(known) == len(parts) else None
+    return None

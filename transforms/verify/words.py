@@ -1,0 +1,110 @@
+"""Answers that are words: number words, clock times, choice letters, plain text.
+
+Leaves out: synonyms. Words are compared case-free, without articles and stops.
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+_ONES = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+    "sixteen seventeen eighteen nineteen"
+).split()
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_NUMBERS = {word: k for k, word in enumerate(_ONES)} | {w: 20 + 10 * k for k, w in enumerate(_TENS)}
+_SCALES = {"hundred": 100, "thousand": 1_000, "million": 1_000_000, "billion": 1_000_000_000}
+_PARTS = {"half": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "eighth": 8,
+          "tenth": 10}  # fmt: skip
+_CLOCK = re.compile(
+    r"(\d{1,2}):(\d{2})\s*(?:\\(?:text|mathrm)\{\s*)?(?:([ap])\.?\s?m\.?)?\s*\}?\Z", re.I
+)
+_WRAPPED = re.compile(r"\\(?:text|textbf|mathbf|mathrm|textit|boldsymbol|textrm|bf|rm) ?\{([^{}]*)\}")
+_CHOICE_ALONE = re.compile(r"\(\s*([A-Za-z])\s*\)|([A-Z])[.)]?")
+_CHOICE_BODY = re.compile(r"(?:\(\s*([A-Za-z])\s*\)|([A-Za-z])\s*[).]|([A-Z]):)[~ \\:]*\s*(\S.*)", re.S)
+_CHOICE_PREFIX = re.compile(r"(?:the )?(?:correct )?(?:option|choice|answer)(?: is)?:? +", re.I)
+_PHRASE = re.compile(r"[A-Za-z]{2,}(?: [A-Za-z]{2,})+[.]?")
+_ARTICLES = frozenset({"a", "an", "the", "is", "are", "it"})
+_NOT_WORDS = re.compile(r"[^\w' +\-*/=<>^.]+")
+_COMMAND = re.compile(r"\\[A-Za-z]+")
+
+
+def unwrap_text(text: str) -> str:
+    """The text without ``\\text{}`` and bold around parts of it."""
+    for _ in range(4):
+        text, n = _WRAPPED.subn(r" \1 ", text)
+        if not n:
+            break
+    return " ".join(text.replace("**", " ").split())
+
+
+def number_word(text: str) -> Fraction | None:
+    """The value of a number written in English words, or None."""
+    if not any(c.isalpha() for c in text[:40]) or len(text) > 120:
+        return None
+    words = unwrap_text(text).lower().replace("-", " ").replace(" and ", " ").split()
+    sign = 1
+    if words and words[0] in ("minus", "negative"):
+        sign, words = -1, words[1:]
+    if len(words) == 2 and words[0] in _NUMBERS and words[1].rstrip("s") in _PARTS:
+        return sign * Fraction(_NUMBERS[words[0]], _PARTS[words[1].rstrip("s")])
+    if not words or any(word not in _NUMBERS and word not in _SCALES for word in words):
+        return None
+    total = part = 0
+    for word in words:
+        if word == "hundred":
+            part = max(part, 1) * 100
+        elif word in _SCALES:
+            total, part = total + max(part, 1) * _SCALES[word], 0
+        else:
+            part += _NUMBERS[word]
+    return Fraction(sign * (total + part))
+
+
+def read_clock(text: str) -> tuple[int, int, str] | None:
+    """Hour, minute and ``a``/``p``/`` `` of a clock time such as ``4:30 p.m.``, or None."""
+    match = _CLOCK.match(text)
+    if match is None or int(match[1]) > 24 or int(match[2]) > 59:
+        return None
+    return int(match[1]), int(match[2]), (match[3] or "").lower()
+
+
+def read_choice(text: str) -> tuple[str, str] | None:
+    """Letter and option text of a multiple-choice answer (text may be empty), or None."""
+    plain = unwrap_text(text) if "\\" in text or "*" in text else text
+    prefixed = _CHOICE_PREFIX.match(plain)
+    if prefixed:
+        plain = plain[prefixed.end() :]
+    alone = _CHOICE_ALONE.fullmatch(plain.strip(" .$"))
+    if alone:
+        letter = alone[1] or alone[2]
+        return (letter.upper(), "") if letter.upper() <= "J" else None
+    body = _CHOICE_BODY.match(plain)
+    if body is None:
+        return None
+    letter = (body[1] or body[2] or body[3]).upper()
+    rest = body[4].strip()
+    # "(a)(b)" and "(x) + 1" are products and sums, not options; a bracket never opened is one.
+    if letter > "J" or (body[1] and rest[:1] in "+-*/^=(_!<>,)&|"):
+        return None
+    return letter, rest
+
+
+def is_phrase(text: str) -> bool:
+    """Whether an answer is two or more words of letters and nothing else."""
+    return _PHRASE.fullmatch(unwrap_text(text)) is not None
+
+
+def plain_words(text: str) -> str | None:
+    """Case-free words of a text answer, or None when there is no word in it."""
+    plain = unwrap_text(text)
+    plain = _COMMAND.sub(" ", plain)
+    plain = _NOT_WORDS.sub(" ", plain).lower().replace(".", " ")
+    words = [word for word in plain.split() if word not in _ARTICLES]
+    kept = " ".join(words) or " ".join(plain.split())
+    if any(len(word) > 1 and word.isalpha() for word in kept.split()):
+        return kept
+    # Circled numbers and scripts without spaces: the marks themselves are the answer.
+    marks = "".join(c for c in text if not c.isascii() and not c.isspace() and c not in "⋅×…")
+    return marks or None
