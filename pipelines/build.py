@@ -122,7 +122,13 @@ def stage_fingerprints(recipe: Recipe, resolved: Resolved) -> dict[str, str]:
         _replay_key(resolved.replay) if resolved.replay is not None else None,
         waits,
     )
-    rows = fingerprint("rows", trajectories, dumped["rows"], dumped["max_characters"])
+    rows = fingerprint(
+        "rows",
+        trajectories,
+        dumped["rows"],
+        dumped["max_characters"],
+        resolved.row_context.butwait_version,
+    )
     return {
         "questions": questions,
         "trajectories": trajectories,

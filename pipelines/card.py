@@ -180,6 +180,10 @@ def _list_accounts(ledger: Mapping[str, Any], prefix: str = "") -> Iterator[str]
             continue
         title = f"{prefix}{name}"
         if "bins" not in account:
+            counts = [(k, v) for k, v in account.items() if isinstance(v, int)]
+            if counts:
+                yield f"### {escape_inline(title)}"
+                yield render_table(["first → final answer", "count"], counts)
             yield from _list_accounts(account, f"{title}: ")
             continue
         total = next((v for k, v in account.items() if k != "bins"), 0)

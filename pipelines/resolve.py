@@ -104,4 +104,5 @@ def _row_context(recipe: Recipe) -> RowContext:
         sampling=_sampling(recipe),
         max_characters=recipe.max_characters,
         butwait_version=version("butwait"),
+        deadline_s=recipe.verify.deadline_s,
     )

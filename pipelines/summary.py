@@ -49,6 +49,9 @@ def print_ledger(ledger: Ledger, as_json: bool = False) -> None:
     console = _console()
     for title, account in _accounts(ledger).items():
         console.print(_table(title, account))
+    for name, flows in ledger.flows.items():
+        shown = ", ".join(f"{count} {flow.replace('_', '→')}" for flow, count in flows.items())
+        console.print(Text(f"{name}, first→final answer of all continuations: {shown}"))
 
 
 def print_summary(run: RunFolder) -> None:

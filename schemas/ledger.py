@@ -35,6 +35,9 @@ class Ledger(Record):
     """"But wait," continuations requested; same bins."""
     rows: dict[str, Account]
     """By configuration: rows made; bins are ``written`` and the reasons of refusal."""
+    flows: dict[str, dict[str, int]]
+    """By configuration that continues thoughts: first→final verdicts of all finished chains, those
+    that end wrong included. A statistic, not an account: refused texts have no flow."""
     considered: dict[str, Account]
     """By configuration: questions offered; bins are ``made_rows`` and reasons for making none."""
 

@@ -113,12 +113,13 @@ class SamplingSpec(Section):
 
     n: int = Field(default=8, ge=1, le=4096)
     """Samples a question."""
-    temperature: float = Field(default=0.8, ge=0.0, le=10.0)
-    """0.8 is the fixed value of arXiv 2502.01618."""
+    temperature: float = Field(default=0.8, ge=0.0, le=2.0)
+    """0.8 is the fixed value of arXiv 2502.01618; vLLM takes at most 2."""
     top_p: float = Field(default=1.0, gt=0.0, le=1.0)
     max_tokens: int = Field(default=2048, ge=1)
     """Upper bound of generated tokens a sample."""
-    stop: tuple[str, ...] = ()
+    stop: tuple[str, ...] = Field(default=(), max_length=4)
+    """Stop strings; OpenAI-compatible servers take at most four."""
     prompt: Literal["bespoke", "qwen", "sal", "none"] | None = None
     """System-prompt preset; default ``qwen`` (``none`` for recordings)."""
     system: str | None = None

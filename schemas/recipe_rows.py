@@ -6,8 +6,6 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator, model_validator
 
-from butwait.schemas.trace import Flow
-
 RendererName = Literal["bespoke", "thinking_answer", "think_boxed", "plain"]
 
 HOLD_ON = "Hold on! I made a mistake. Let me try again."
@@ -68,8 +66,8 @@ class ButWaitSpec(_TextSpec):
     """Continuations one after the other."""
     per_question: int = Field(default=1, ge=1, le=64)
     """First thoughts of a question that are continued; wrong and right ones in turn, by seed."""
-    keep: tuple[Flow, ...] = ("right_right", "wrong_right")
-    """First→final flows that become rows."""
+    keep: tuple[Literal["right_right", "wrong_right"], ...] = ("right_right", "wrong_right")
+    """First→final flows that become rows. Those that end wrong are counted and never rows."""
     max_right_right_share: float = Field(default=0.5, ge=0.0, le=1.0)
     """Cap on right→right among the rows: else the model mostly learns ritual doubt."""
     max_tokens: int | None = Field(default=None, ge=1)

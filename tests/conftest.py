@@ -12,7 +12,7 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
-pytest_plugins = ["hub.fixture"]
+pytest_plugins = ["hub.fixture", "vllm_fixture"]
 
 ROOT = Path(__file__).resolve().parents[1]
 

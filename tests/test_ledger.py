@@ -18,6 +18,7 @@ def ledger(**changes: object) -> Ledger:
         "samples": EMPTY,
         "continuations": EMPTY,
         "rows": {},
+        "flows": {},
         "considered": {},
     }
     return Ledger.model_validate({**base, **changes})

@@ -29,17 +29,17 @@ _JOIN = re.compile(
     re.I,
 )
 _LABEL = re.compile(
-    r"(?:(?:the|our|my|its|correct|final|a)\s+)*"
-    r"(?:final\s+answer|answer|final\s+result|correct\s+(?:option|choice))"
-    r"(?:\s+(?:to\s+th(?:e|is)\s+(?:problem|question)|here))?"
-    r"[*_\s]*(?:\s+(?:is|would\s+be|must\s+be|should\s+be|=)|:|=)[*_\s]*:?\s*"
+    r"\b(?:final\s{1,3}answer|answer|final\s{1,3}result|correct\s{1,3}(?:option|choice))"
+    r"(?:\s{1,3}(?:to\s{1,3}th(?:e|is)\s{1,3}(?:problem|question)|here))?[*_ ]{0,4}"
+    r"(?:\s{1,3}(?:is|would\sbe|must\sbe|should\sbe|might\sbe|may\sbe|could\sbe)\b|\s{0,3}=|:)"
+    r"[*_ ]{0,4}:?[ \t]*"
     r"|^#{4}[ \t]*|^[ \t]*(?:\*\*)?A(?:\*\*)?:[ \t]*"
-    r"|^[#*_ \t]*(?:final\s+answer|answer)[*_: \t]*$\n*",
+    r"|^[#*_ \t]{0,12}(?:final\s{1,3}answer|answer)[*_: \t]{0,12}$\n*",
     re.I | re.M,
 )
 _HEDGE = re.compile(
-    r"\b(?:either|maybe|perhaps|possibly|might|could be(?! \w+ing)|not sure|unsure|i guess|i think|probably|"
-    r"unclear|cannot determine|don't know|do not know)\b|\?\s*\Z",
+    r"\b(?:either|maybe|perhaps|possibly|might|may be|could be(?! \w+ing)|not sure|unsure|i guess|"
+    r"i think|probably|unclear|cannot determine|don't know|do not know)\b|\?\s*\Z",
     re.I,
 )
 _WITHDRAWN = re.compile(
@@ -71,7 +71,8 @@ class BoxedAnswer:
 class Extraction:
     """The final answer found in a trace, or why there is none.
 
-    ``rule`` is how it was found (``box``, ``joined_boxes``, ``tag``, ``label``, ``line``) or what
+    ``rule`` is how it was found (``box``, ``joined_boxes``, ``tag``, ``label``, ``line``,
+    ``conclusion``) or what
     stood in the way.
     """
 
@@ -182,7 +183,12 @@ def _extract(text: str) -> Extraction:
         return Extraction("unclosed", "unclosed_tag")
     if last is not None:
         return Extraction("none", "empty_box")
-    return _labelled(text) or _lone_line(text) or Extraction("none", "no_answer_found")
+    return (
+        _labelled(text)
+        or _lone_line(text)
+        or _conclusion(text)
+        or Extraction("none", "no_answer_found")
+    )
 
 
 # -- boxes ----------------------------------------------------------------------------------------
@@ -217,11 +223,10 @@ def _from_boxes(text: str, boxes: list[BoxedAnswer]) -> Extraction:
 
 
 def _tagged(text: str) -> BoxedAnswer | None:
-    opened = None
-    for opened in _ANSWER_OPEN.finditer(text):
-        pass
-    if opened is None:
+    opening = list(_ANSWER_OPEN.finditer(text))
+    if not opening:
         return None
+    opened = opening[-1]
     closing = _ANSWER_CLOSE.search(text, opened.end())
     if closing is None:
         return None
@@ -256,7 +261,9 @@ def _labelled(text: str) -> Extraction | None:
     if last is None:
         return None
     rest = text[last.end() :]
-    if _HEDGE.search(text[max(text.rfind("\n", 0, last.start()), last.start() - 60, 0) : last.end()]):
+    if _HEDGE.search(
+        text[max(text.rfind("\n", 0, last.start()), last.start() - 60, 0) : last.end()]
+    ):
         return Extraction("hedged", "hedged")
     skipped = len(rest) - len(rest.lstrip(" \t\n*_:"))
     statement = _statement(rest[skipped:])
@@ -304,6 +311,22 @@ def _lone_line(text: str) -> Extraction | None:
     return Extraction("found", "line", bare, start, len(stripped))
 
 
+def _conclusion(text: str) -> Extraction | None:
+    """The value at the end of a last line that begins with "therefore" or its like."""
+    stripped = text.rstrip()
+    start = stripped.rfind("\n") + 1
+    match = _THEREFORE.match(stripped, start)
+    if match is None or len(stripped) - start > 400 or not stripped.endswith((".", "$", "\\)")):
+        return None
+    clause = stripped[match.end() :].rstrip(". ")
+    if _HEDGE.search(clause):
+        return Extraction("hedged", "hedged")
+    for part in (clause, _IS.split(clause)[-1].strip()):
+        if part and re.search(r"[\d$\\]", part) and _is_bare(part):
+            return Extraction("found", "conclusion", part, match.end(), len(stripped))
+    return None
+
+
 def _inside_display(before: str, line: str) -> bool:
     """Whether a display opened above is still open: the text was cut in a calculation."""
     opened = max(before.rfind("\\["), before.rfind("\\begin{"))
@@ -327,4 +350,22 @@ def _is_bare(line: str) -> bool:
     return len(words) <= 1 and not (words and words[0].lower() in _CONNECTIVES)
 
 
-_CONNECTIVES = frozenset("so thus hence therefore then and or but wait now let if we".split())
+_THEREFORE = re.compile(r"(?:\*\*)?(?:therefore|thus|hence|so)\b,?[ \t]*", re.I)
+_IS = re.compile(r"\b(?:is|are|equals|was|makes|gives)\b", re.I)
+_CONNECTIVES = frozenset(
+    [
+        "so",
+        "thus",
+        "hence",
+        "therefore",
+        "then",
+        "and",
+        "or",
+        "but",
+        "wait",
+        "now",
+        "let",
+        "if",
+        "we",
+    ]
+)

@@ -37,6 +37,7 @@ class ShardAudit(Record):
     made: dict[str, int]
     """By configuration: rows made, as the transforms counted them."""
     rows: dict[str, dict[str, int]]
+    flows: dict[str, dict[str, int]]
     considered: dict[str, dict[str, int]]
 
 
@@ -83,6 +84,7 @@ def audit_shard(plan: AuditPlan, shard: int) -> ShardAudit:
         continuations=dict(continuations),
         made=dict(made),
         rows={n: {"written": len(ids), **refused.get(n, {})} for n, ids in written.items()},
+        flows=_flows(run, shard),
         considered={name: dict(bins) for name, bins in considered.items()},
     )
 
@@ -130,6 +132,11 @@ def _add_up(plan: AuditPlan, audits: Sequence[ShardAudit]) -> Ledger:
         # How many continuations there are depends on the samples; no recipe states it.
         continuations=_account(sum(continuations.values()), continuations),
         rows={name: _account(made[name], bins) for name, bins in rows.items()},
+        flows={
+            name: _ordered(bins)
+            for name in plan.configs
+            if (bins := _sum(a.flows.get(name, {}) for a in audits))
+        },
         considered={name: _account(kept, bins) for name, bins in considered.items()},
     )
 
@@ -187,6 +194,14 @@ def _considered(
         if row["reason"] is not None:
             reasons.setdefault(row["question_id"], {})[row["config"]] = row["reason"]
     return made, bins, reasons
+
+
+def _flows(run: RunFolder, shard: int) -> dict[str, dict[str, int]]:
+    found: dict[str, Counter[str]] = {}
+    paths = sorted(run.considered.glob(f"rows-part-{shard:05d}-*.parquet"))
+    for row in _rows(paths, ["config", "flows"]):
+        found.setdefault(row["config"], Counter()).update(row["flows"])
+    return {name: dict(bins) for name, bins in found.items()}
 
 
 def _fate(

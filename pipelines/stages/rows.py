@@ -47,6 +47,8 @@ class Considered(Record):
     n_rows: int
     """Rows made, those included that were then refused."""
     reason: str | None
+    flows: tuple[str, ...]
+    """First→final verdicts of all finished chains of continuations, kept or not."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ class MakeRows(beam.DoFn):  # type: ignore[misc]
                         config=name,
                         n_rows=len(made.rows) + len(made.dead_letters),
                         reason=made.reason,
+                        flows=made.flows,
                     )
                 )
             self._status.add(questions=1)

@@ -29,7 +29,7 @@ _TINY = 1e-300
 _HUGE = 1e280
 
 
-class Unknown(Exception):  # noqa: N818 - a finding about the input
+class Unknown(Exception):
     """No enclosure at this point."""
 
 

@@ -15,20 +15,36 @@ from typing import Literal
 from butwait.schemas.errors import VerifierError
 from butwait.schemas.verdict import Verdict, VerdictName
 from butwait.transforms.answers import Extraction, extract_answer, last_boxed
+from butwait.transforms.verify.forms import Undefined
 from butwait.transforms.verify.limits import DEFAULT, VERIFIER_VERSION, Limits
 from butwait.transforms.verify.options import options_of
 from butwait.transforms.verify.pool import shared_pool
 from butwait.transforms.verify.render import render
 from butwait.transforms.verify.scalars import exact_form
-from butwait.transforms.verify.normal import Undefined
 from butwait.transforms.verify.staged import compare_in_process, equal_text, read_cached
 from butwait.transforms.verify.tree import SCALARS, Choice, Node, Text
 
 Kind = Literal["trace", "answer"]
 # What data sets write where there is no answer to check.
 _NO_GOLD = frozenset(
-    "proof|prove|notfound|not found|n a|na|none given|null|nan|see solution|no answer|unknown|"
-    "not provided|error|solution|answer".split("|")
+    [
+        "proof",
+        "prove",
+        "notfound",
+        "not found",
+        "n a",
+        "na",
+        "none given",
+        "null",
+        "nan",
+        "see solution",
+        "no answer",
+        "unknown",
+        "not provided",
+        "error",
+        "solution",
+        "answer",
+    ]
 )
 # More words than this are an explanation that no two people write alike.
 _PROSE_WORDS = 8
@@ -67,20 +83,7 @@ def verify(
     'correct'
     """
     start = time.perf_counter()
-    extracted: str | None = None
-    texts: tuple[str | None, str | None] = (None, None)
-    try:
-        gold = _gold_text(gold)
-        found = _unusable(gold, limits)
-        if found is None:
-            found, extracted = _extracted(prediction, kind, finish_reason, limits)
-        if found is None:
-            found = _decide(gold, extracted or "", problem, limits)
-        texts = _canonical(gold, limits), _canonical(extracted, limits)
-    except VerifierError as failure:
-        found = _Found("error", "worker", str(failure))
-    except Exception as bug:  # noqa: BLE001 - one bad text must not stop a build
-        found = _Found("error", "exception", f"{type(bug).__name__}: {bug}"[:300])
+    found, extracted, texts = _judge(gold, prediction, problem, kind, finish_reason, limits)
     return Verdict(
         verdict=found.verdict,
         rule=found.rule,
@@ -122,6 +125,31 @@ def canonical(gold: str, *, limits: Limits = DEFAULT) -> str | None:
 
 
 # -- parts ----------------------------------------------------------------------------------------
+
+
+def _judge(
+    gold: str,
+    prediction: str,
+    problem: str | None,
+    kind: Kind,
+    finish_reason: str | None,
+    limits: Limits,
+) -> tuple[_Found, str | None, tuple[str | None, str | None]]:
+    """What was found, the extracted answer, and both canonical texts."""
+    extracted: str | None = None
+    try:
+        gold = _gold_text(gold)
+        found = _unusable(gold, limits)
+        if found is None:
+            found, extracted = _extracted(prediction, kind, finish_reason, limits)
+        if found is None:
+            found = _decide(gold, extracted or "", problem, limits)
+        return found, extracted, (_canonical(gold, limits), _canonical(extracted, limits))
+    except VerifierError as failure:
+        return _Found("error", "worker", str(failure)), extracted, (None, None)
+    except Exception as bug:  # noqa: BLE001 - one bad text must not stop a build
+        detail = f"{type(bug).__name__}: {bug}"[:300]
+        return _Found("error", "exception", detail), extracted, (None, None)
 
 
 def _gold_text(gold: str) -> str:
@@ -167,7 +195,7 @@ def _stopped(extraction: Extraction, finish_reason: str | None) -> _Found | None
         if cut or extraction.rule == "unfinished_thought":
             return _Found("truncated", extraction.rule, "the text ends before a final answer")
         return _Found("no_answer", extraction.rule)
-    if cut and extraction.rule in ("label", "line"):
+    if cut and extraction.rule in ("label", "line", "conclusion"):
         return _Found("truncated", "cut_line", "the text was cut and its last line has no end")
     return None
 

@@ -9,18 +9,28 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from butwait.transforms.verify.equations import same_equation, same_inequality
-from butwait.transforms.verify.grammar import number
 from butwait.transforms.verify.limits import Limits
+from butwait.transforms.verify.readings import (
+    Record,
+    as_choice,
+    as_equation,
+    degree_unit,
+    degrees_of,
+    hundredth,
+    lettered,
+    quotient,
+    record,
+    terms,
+    unnamed,
+)
 from butwait.transforms.verify.region import Region
-from butwait.transforms.verify.settle import Named, Settled, is_name, region_of, settle
-from butwait.transforms.verify.shapes import degrees_of
+from butwait.transforms.verify.settle import Named, Settled, region_of, settle
 from butwait.transforms.verify.tree import (
     SCALARS,
     Builder,
     Chain,
     Choice,
     Clock,
-    Div,
     Matrix,
     Mul,
     NamedSet,
@@ -36,7 +46,6 @@ from butwait.transforms.verify.tree import (
     Unit,
     Unreadable,
 )
-from butwait.transforms.verify.units import LETTER_UNITS, read_unit
 
 Equal = Callable[[Node, Node], bool | None]
 
@@ -90,7 +99,7 @@ class Comparison:
     def _choices(self, gold: Node, other: Node) -> bool | None:
         if not isinstance(gold, Choice) and not isinstance(other, Choice):
             return NotImplemented  # type: ignore[no-any-return]
-        gold, other = _as_choice(gold), _as_choice(other)
+        gold, other = as_choice(gold), as_choice(other)
         if isinstance(gold, Choice) and isinstance(other, Choice):
             if gold.letter != other.letter:
                 return self._say("choice", False)
@@ -110,7 +119,7 @@ class Comparison:
         """Whether two settled answers mean the same."""
         if isinstance(a, Named) or isinstance(b, Named):
             return self._named(a, b)
-        records = _record(a), _record(b)
+        records = record(a), record(b)
         if records[0] or records[1]:
             return self._records(a, b, *records)
         if isinstance(a, Builder | SetOp) or isinstance(b, Builder | SetOp):
@@ -140,29 +149,29 @@ class Comparison:
         if isinstance(a, Named) and isinstance(b, Named):
             if a.name == b.name or isinstance(a.name, Text) or isinstance(b.name, Text):
                 return self.settled(a.value, b.value)
-            one, two = _record(a), _record(b)
+            one, two = record(a), record(b)
             if one and two:
                 return self._records(a, b, one, two)
-            same_side = _as_equation(a), _as_equation(b)
+            same_side = as_equation(a), as_equation(b)
             if same_side[0] and same_side[1]:
-                return self._say("equation", same_equation(*same_side[0], *same_side[1], self.limits))
+                return self._say("equation", same_equation(same_side[0], same_side[1], self.limits))
             return self._say("name", False)
         for x, y in ((a, b), (b, a)):
             if isinstance(x, Named):
                 if isinstance(y, Chain) and y.relations == ("=",):
-                    sides = _as_equation(x)
+                    sides = as_equation(x)
                     if sides is None:
                         return False
-                    result = same_equation(*sides, y.items[0], y.items[1], self.limits)
+                    result = same_equation(sides, (y.items[0], y.items[1]), self.limits)
                     return self._say("equation", result)
-                one, two = _record(x), _record(y)
+                one, two = record(x), record(y)
                 if two or (one and isinstance(y, Seq)):
                     return self._records(x, y, one, two)
                 return self.settled(x.value, y)
         return None
 
     def _records(
-        self, a: Settled, b: Settled, one: _Record | None, two: _Record | None
+        self, a: Settled, b: Settled, one: Record | None, two: Record | None
     ) -> bool | None:
         self.rule = "named values"
         if one and two:
@@ -188,7 +197,7 @@ class Comparison:
     # -- collections -------------------------------------------------------------------------
 
     def _sequences(self, a: Settled, b: Settled) -> bool | None:
-        a, b = _unnamed(a), _unnamed(b)
+        a, b = unnamed(a), unnamed(b)
         if not isinstance(a, Seq) or not isinstance(b, Seq):
             self.rule = "arity"
             return False
@@ -244,7 +253,7 @@ class Comparison:
             return node
         if isinstance(node, Named | Text):
             return None
-        if isinstance(node, Seq) and node.kind == "tuple" or isinstance(node, Seq | NamedSet):
+        if (isinstance(node, Seq) and node.kind == "tuple") or isinstance(node, Seq | NamedSet):
             return region_of(node, self.limits)
         return None
 
@@ -261,7 +270,7 @@ class Comparison:
         if not isinstance(a, Chain) or not isinstance(b, Chain):
             return self._say("relation", False)
         if a.relations == ("=",) and b.relations == ("=",):
-            result = same_equation(*a.items[:2], *b.items[:2], self.limits)
+            result = same_equation((a.items[0], a.items[1]), (b.items[0], b.items[1]), self.limits)
             return self._say("equation", result)
         return self._say("inequality", same_inequality(a, b, self.limits, self._plain))
 
@@ -271,13 +280,13 @@ class Comparison:
         if isinstance(a, Clock) and isinstance(b, Clock):
             halves = {a.half, b.half} - {""}
             return (a.hour, a.minute) == (b.hour, b.minute) and len(halves) < 2
-        one, two = _terms(a), _terms(b)
+        one, two = terms(a), terms(b)
         if one is None or two is None:
             return False
         if len(one) == 1 or len(two) == 1:
             if len(one) + len(two) != 3:
                 return False
-            return self._plain(_quotient(one), _quotient(two))
+            return self._plain(quotient(one), quotient(two))
         if len(one) != len(two):
             return False
         return every([self._plain(Mul((one[0], y)), Mul((two[0], x))) for x, y in
@@ -323,8 +332,8 @@ class Comparison:
         return result
 
     def _units(self, a: Node, b: Node) -> bool | None:
-        a, b = _lettered(a, b), _lettered(b, a)
-        a, b = _degree_unit(a, b), _degree_unit(b, a)
+        a, b = lettered(a, b), lettered(b, a)
+        a, b = degree_unit(a, b), degree_unit(b, a)
         if isinstance(a, Unit) and isinstance(b, Unit):
             if a.dims != b.dims:
                 return False
@@ -345,94 +354,6 @@ class Comparison:
             if not isinstance(other, SCALARS):
                 return False
             # A gold with a percent sign has said what the number counts.
-            return either(self.equal(gold.value, other), self.equal(_hundredth(gold), other))
+            return either(self.equal(gold.value, other), self.equal(hundredth(gold), other))
         assert isinstance(other, Percent)
-        return self.equal(gold, _hundredth(other)) if isinstance(gold, SCALARS) else False
-
-
-_Record = list[tuple[str, Node]]
-
-
-def _hundredth(node: Percent) -> Node:
-    return Div(node.value, number(100))
-
-
-
-def _as_choice(node: Node) -> Node:
-    if isinstance(node, Sym) and len(node.name) == 1 and node.name.upper() <= "J":
-        return Choice(node.name.upper(), None)
-    return node
-
-
-def _as_equation(node: Settled) -> tuple[Node, Node] | None:
-    if isinstance(node, Named) and isinstance(node.value, SCALARS):
-        return node.name, node.value
-    return None
-
-
-def _record(node: Settled) -> _Record | None:
-    """Names and values of ``x = 1, y = 2`` or ``(x, y) = (1, 2)``; None for anything else."""
-    if isinstance(node, Named) and isinstance(node.name, Seq) and isinstance(node.value, Seq):
-        names = [str(item) for item in node.name.items]
-        if node.value.kind == "tuple" and len(names) == len(node.value.items):
-            return list(zip(names, node.value.items, strict=True))
-        return None
-    if not isinstance(node, Seq) or node.kind == "set":
-        return None
-    pairs = [_name_and_value(item) for item in node.items]
-    known = [pair for pair in pairs if pair is not None]
-    if len(known) < len(pairs) or len({name for name, _ in known}) < len(known):
-        return None
-    return known
-
-
-def _name_and_value(item: Node) -> tuple[str, Node] | None:
-    if not isinstance(item, Chain) or item.relations != ("=",):
-        return None
-    left, right = item.items
-    if is_name(left) and not isinstance(left, Seq):
-        return str(left), right
-    return None
-
-
-def _unnamed(node: Settled) -> Settled:
-    """``x = 1 or x = 2`` as the list of its values."""
-    if not isinstance(node, Seq) or node.kind == "tuple":
-        return node
-    pairs = [_name_and_value(item) for item in node.items]
-    known = [pair for pair in pairs if pair is not None]
-    if len(known) == len(pairs) and len({name for name, _ in known}) == 1:
-        return Seq(node.kind, tuple(value for _, value in known), node.joiner)
-    return node
-
-
-def _terms(node: Settled) -> tuple[Node, ...] | None:
-    if isinstance(node, Ratio):
-        return node.items
-    if isinstance(node, Clock) and not node.half:
-        return number(node.hour), number(node.minute)
-    return (node,) if isinstance(node, SCALARS) else None
-
-
-def _quotient(terms: tuple[Node, ...]) -> Node:
-    return terms[0] if len(terms) == 1 else Div(terms[0], terms[1])
-
-
-def _lettered(node: Node, other: Node) -> Node:
-    """``5m`` as five metres when the other side has a unit."""
-    if not isinstance(other, Unit) or not isinstance(node, Mul):
-        return node
-    last = node.items[-1]
-    if isinstance(last, Sym) and last.name in LETTER_UNITS:
-        dims, factor = read_unit([(last.name, 1)])
-        return Unit(Mul(node.items[:-1]), dims, factor)
-    return node
-
-
-def _degree_unit(node: Node, other: Node) -> Node:
-    """``90^\\circ`` as ninety degrees when the other side has a unit."""
-    inner = degrees_of(node) if isinstance(other, Unit) else None
-    if inner is None:
-        return node
-    dims, factor = read_unit([("degrees", 1)])
-    return Unit(inner, dims, factor)
+        return self.equal(gold, hundredth(other)) if isinstance(gold, SCALARS) else False

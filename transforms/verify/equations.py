@@ -10,8 +10,7 @@ from collections.abc import Callable
 from fractions import Fraction
 
 from butwait.transforms.verify.exact import Exact
-from butwait.transforms.verify.limits import Limits
-from butwait.transforms.verify.normal import (
+from butwait.transforms.verify.forms import (
     Form,
     Generator,
     Monomial,
@@ -20,15 +19,18 @@ from butwait.transforms.verify.normal import (
     Undefined,
     as_rational,
 )
+from butwait.transforms.verify.limits import Limits
+from butwait.transforms.verify.normal import Field
 from butwait.transforms.verify.tree import SCALARS, Chain, Node
 
 _ONE = Fraction(1)
+Sides = tuple[Node, Node]
 
 
-def same_equation(left: Node, right: Node, left2: Node, right2: Node, limits: Limits) -> bool | None:
-    """Whether ``left = right`` is a constant multiple of ``left2 = right2``."""
+def same_equation(a: Sides, b: Sides, limits: Limits) -> bool | None:
+    """Whether one equation, as (left, right), is a constant multiple of another."""
     try:
-        one, two = _cleared(left, right, limits), _cleared(left2, right2, limits)
+        one, two = _cleared(*a, limits), _cleared(*b, limits)
         return _proportion(one, two, limits) is not None
     except (TooBig, RecursionError):
         return None
@@ -105,10 +107,7 @@ def _proportion(one: Form, two: Form, limits: Limits) -> Fraction | None:
         ratios = {first[m] / second[m] for m in first}
         if len(ratios) == 1:
             return ratios.pop()
-    exact = Exact(limits)
-    quotient = exact.div(one, two)
-    return as_rational(quotient)
+    return as_rational(Field(limits).div(one, two))
 
 
 _FLIP = {"<": ">", ">": "<", "le": "ge", "ge": "le", "=": "=", "ne": "ne"}
-

@@ -9,14 +9,15 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-from butwait.transforms.verify.normal import (
+from butwait.transforms.verify.counting import count
+from butwait.transforms.verify.forms import (
+    IMAGINARY,
+    ONE_DEN,
+    PI,
     E,
-    Field,
     Form,
     Generator,
-    I,
     Monomial,
-    PI,
     TooBig,
     Undefined,
     as_rational,
@@ -25,6 +26,7 @@ from butwait.transforms.verify.normal import (
     generators,
     sign_key,
 )
+from butwait.transforms.verify.normal import Field
 from butwait.transforms.verify.tree import (
     Add,
     Const,
@@ -40,7 +42,6 @@ from butwait.transforms.verify.tree import (
 
 _POSITIVE_CONSTANTS = frozenset({PI, E})
 _HALF = Fraction(1, 2)
-_TERMS_OF_A_FUNCTION = 2_000
 
 
 class Exact(Field):
@@ -103,12 +104,12 @@ class Exact(Field):
         return self._general_power(base, exponent)
 
     def _root_power(self, base: Form, exponent: Fraction) -> Form:
-        if base.den != frozenset({(frozenset(), Fraction(1))}):
-            upper = Form(base.num, _DEN)
-            lower = Form(base.den, _DEN)
+        if base.den != ONE_DEN:
+            upper = Form(base.num, ONE_DEN)
+            lower = Form(base.den, ONE_DEN)
             return self.div(self._root_power(upper, exponent), self._root_power(lower, exponent))
         term = as_term(base)
-        if term is not None and I not in dict(term[0]):
+        if term is not None and IMAGINARY not in dict(term[0]):
             return self._root_of_term(*term, exponent)
         content, rest = self._content(base)
         scale = self.rational_power(content, exponent)
@@ -141,15 +142,15 @@ class Exact(Field):
         if scale <= 0:
             return self.atom(("w", base, exponent))
         result = self.rational(1)
-        for prime, count in factor(scale) if scale != 1 else ():
-            result = self.mul(result, self._symbolic(("p", prime), Fraction(count), exponent))
+        for prime, times in factor(scale) if scale != 1 else ():
+            result = self.mul(result, self._symbolic(("p", prime), Fraction(times), exponent))
         for generator, power in mono:
             result = self.mul(result, self._symbolic(generator, power, exponent))
         return result
 
     def _symbolic(self, generator: Generator, power: Fraction, exponent: Form) -> Form:
         """``generator ** (power * exponent)``, the exponent split into its terms."""
-        if exponent.den != _DEN:
+        if exponent.den != ONE_DEN:
             return self.atom(("w", generator, exponent), power)
         result = self.rational(1)
         for mono, scale in exponent.num:
@@ -164,10 +165,10 @@ class Exact(Field):
         return result
 
     def _exponential(self, mono: Monomial, scale: Fraction) -> Form:
-        if mono == frozenset({(I, Fraction(1)), (PI, Fraction(1))}):
+        if mono == frozenset({(IMAGINARY, Fraction(1)), (PI, Fraction(1))}):
             turn = self.mul(self.atom(PI), self.rational(scale))
             cosine, sine = self.trig("cos", turn), self.trig("sin", turn)
-            return self.add(cosine, self.mul(self.atom(I), sine))
+            return self.add(cosine, self.mul(self.atom(IMAGINARY), sine))
         if len(mono) == 1:
             ((generator, power),) = mono
             if generator[0] == "log" and power == 1:
@@ -198,7 +199,7 @@ class Exact(Field):
         numbers = [as_rational(arg) for arg in args]
         known = [x for x in numbers if x is not None]
         if len(known) == len(numbers):
-            value = self._counting(name, known)
+            value = count(name, known)
             if value is not None:
                 return self.rational(value)
         return self.atom(("f", name, *args))
@@ -230,7 +231,7 @@ class Exact(Field):
         if generator[0] == "w":
             base, mono = generator[1], generator[2]
             if isinstance(base, tuple) and isinstance(mono, frozenset):
-                exponent = Form(frozenset({(mono, Fraction(1))}), _DEN)
+                exponent = Form(frozenset({(mono, Fraction(1))}), ONE_DEN)
                 return self.mul(self._log_of(base), exponent)
         return self.atom(("log", generator))
 
@@ -238,13 +239,16 @@ class Exact(Field):
         value = as_rational(argument)
         if value is not None:
             return self.rational(abs(value))
-        if all(_positive(g) or g == I for g in generators(argument)) and argument.den == _DEN:
-            real = frozenset((m, c) for m, c in argument.num if I not in dict(m))
-            turned = self.mul(Form(argument.num - real, _DEN), self.neg(self.atom(I)))
+        if (
+            all(_positive(g) or g == IMAGINARY for g in generators(argument))
+            and argument.den == ONE_DEN
+        ):
+            real = frozenset((m, c) for m, c in argument.num if IMAGINARY not in dict(m))
+            turned = self.mul(Form(argument.num - real, ONE_DEN), self.neg(self.atom(IMAGINARY)))
             if len(real) <= 1 and not turned.num:
-                return Form(frozenset((m, abs(c)) for m, c in real), _DEN)
+                return Form(frozenset((m, abs(c)) for m, c in real), ONE_DEN)
             if turned.num:
-                both = self.add(self.power(Form(real, _DEN), 2), self.power(turned, 2))
+                both = self.add(self.power(Form(real, ONE_DEN), 2), self.power(turned, 2))
                 return self._root_power(both, _HALF)
         if sign_key(argument) < 0:
             argument = self.neg(argument)
@@ -339,22 +343,6 @@ class Exact(Field):
 
     # -- whole numbers -----------------------------------------------------------------------
 
-    def _counting(self, name: str, values: list[Fraction]) -> Fraction | None:
-        if name in ("floor", "ceil"):
-            return Fraction(math.floor(values[0]) if name == "floor" else math.ceil(values[0]))
-        if name in ("max", "min"):
-            return max(values) if name == "max" else min(values)
-        if any(v.denominator != 1 for v in values):
-            return None
-        whole = [int(v) for v in values]
-        if name == "mod":
-            if not whole[1]:
-                raise Undefined
-            return Fraction(whole[0] % whole[1])
-        if name in ("gcd", "lcm"):
-            return Fraction(math.gcd(*whole) if name == "gcd" else math.lcm(*whole))
-        return _count(name, whole)
-
     def _determinant(self, cells: list[Form]) -> Form:
         n = math.isqrt(len(cells))
         if n > 4:
@@ -372,7 +360,6 @@ class Exact(Field):
         return total
 
 
-_DEN = frozenset({(frozenset[tuple[Generator, Fraction]](), Fraction(1))})
 _SINES = {
     Fraction(1, 12): ((Fraction(1, 4), 6), (Fraction(-1, 4), 2)),
     Fraction(1, 4): ((_HALF, 2),),
@@ -394,7 +381,7 @@ _INVERSE_TABLES: dict[str, dict[Fraction, Fraction]] = {
 def _positive(generator: Generator) -> bool:
     if generator[0] == "w":
         base, power = generator[1], generator[2]
-        if isinstance(power, frozenset) and any(g == I for g, _ in power):
+        if isinstance(power, frozenset) and any(g == IMAGINARY for g, _ in power):
             return False
         return isinstance(base, tuple) and (base in _POSITIVE_CONSTANTS or base[0] == "p")
     return generator[0] == "p" or generator in _POSITIVE_CONSTANTS
@@ -408,20 +395,4 @@ def _inner_inverse(argument: Form) -> tuple[str, Form] | None:
     if power == 1 and generator[0] == "f" and generator[1] in _INVERSE_TABLES:
         value = generator[2]
         return (str(generator[1]), value) if isinstance(value, Form) else None
-    return None
-
-
-def _count(name: str, whole: list[int]) -> Fraction | None:
-    n = whole[0]
-    if n < 0:
-        return None
-    if name in ("fact", "fact2"):
-        if n > _TERMS_OF_A_FUNCTION:
-            return None
-        return Fraction(math.factorial(n) if name == "fact" else math.prod(range(n, 0, -2)))
-    if name in ("binom", "perm"):
-        k = whole[1]
-        if k < 0 or min(k, abs(n - k)) > _TERMS_OF_A_FUNCTION or n.bit_length() > 64:
-            return None
-        return Fraction(math.comb(n, k) if name == "binom" else math.perm(n, k))
     return None

@@ -9,41 +9,42 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 
-from butwait.transforms.verify.lexer import FUNCTIONS, Token, repeating
+from butwait.transforms.verify.decimals import (
+    at_mixed_number,
+    read_endless,
+    read_mixed,
+    read_repeating,
+)
+from butwait.transforms.verify.functions import (
+    read_call,
+    read_function,
+    read_indexed_count,
+    read_root,
+)
+from butwait.transforms.verify.lexer import Token
 from butwait.transforms.verify.limits import Limits
 from butwait.transforms.verify.tree import (
-    SCALARS,
     Add,
     Const,
     Div,
     Fn,
-    Matrix,
     Mul,
     Node,
     Num,
     PlusMinus,
     Pow,
-    Seq,
     Sym,
     Unreadable,
     negate,
+    number,
+    scalar,
 )
+from butwait.transforms.verify.vocabulary import FUNCTIONS, GREEK
 
-_GREEK = frozenset(
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau "
-    "upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega ell mho".split()
-)
-_TRIG = frozenset({"sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh"})
-_INVERSE = {"sin": "asin", "cos": "acos", "tan": "atan", "cot": "acot"}
 _PASS = frozenset({"vec", "hat", "tilde", "widehat", "widetilde", "overrightarrow", "underline",
                    "displaystyle", "ensuremath", "boxed", "fbox"})  # fmt: skip
 _STARTS = frozenset({"num", "sym", "open"})
 _CALLABLE = frozenset("fghFGH")
-
-
-def number(value: int | Fraction) -> Num:
-    """A computed (not written) number."""
-    return Num(Fraction(value), False)
 
 
 class Scalars:
@@ -152,8 +153,8 @@ class Scalars:
                 self.take()
                 result = Fn("mod", (scalar(result), scalar(self.power())))
             elif self.starts_factor():
-                if self.saw("num") and self._mixed_or_stop(result):
-                    result = self._mixed(result)
+                if self.saw("num") and at_mixed_number(self, result):
+                    result = read_mixed(self, result)
                     continue
                 result = self._juxtapose(result)
             else:
@@ -175,28 +176,6 @@ class Scalars:
                 return Num(left.value + up.value / down.value, False)
         return _times(left, right)
 
-    def _mixed_or_stop(self, left: Node) -> bool:
-        # "2 1/4" is a mixed number; any other pair of numbers side by side is unreadable.
-        slash = self.peek(1)
-        down = self.peek(2)
-        if (
-            isinstance(left, Num)
-            and left.literal
-            and left.value.denominator == 1
-            and slash.text == "/"
-            and down.kind == "num"
-            and self.next.value.denominator == 1
-            and 0 < self.next.value < down.value
-        ):
-            return True
-        raise Unreadable("two numbers side by side")
-
-    def _mixed(self, left: Node) -> Node:
-        assert isinstance(left, Num)
-        up = self.take().value
-        self.take()
-        return Num(left.value + up / self.take().value, False)
-
     def starts_factor(self) -> bool:
         """Whether a juxtaposed factor may begin here."""
         token = self.next
@@ -211,7 +190,7 @@ class Scalars:
         name = token.text
         return (
             name in ("frac", "sqrt", "pi", "infty", "binom", "lfloor", "lceil", "overline", "cbrt")
-            or name in _GREEK
+            or name in GREEK
             or name in FUNCTIONS
             or name in _PASS
         )
@@ -224,20 +203,21 @@ class Scalars:
     def power(self) -> Node:
         """An atom with its postfixes and exponent."""
         self.deeper()
-        base = self._postfixed(self.atom())
+        base = self.postfixed(self.atom())
         while self.saw("op", "^"):
             self.take()
-            if self._degree_sign():
+            if self.degree_sign():
                 base = self._degrees(base)
             elif self._primes():
                 break
             else:
-                base = Pow(scalar(base), self._exponent())
-            base = self._postfixed(base)
+                base = Pow(scalar(base), self.exponent())
+            base = self.postfixed(base)
         self.depth -= 1
         return base
 
-    def _degree_sign(self) -> bool:
+    def degree_sign(self) -> bool:
+        """Pass over a degree sign after ``^``."""
         if self.accept("cmd", "circ"):
             return True
         if self.saw("open", "{") and self.peek(1).text == "circ" and self.peek(2).text == "}":
@@ -258,19 +238,21 @@ class Scalars:
             value = Add((value, Mul((minutes, Const("deg")))))
         return value
 
-    def _exponent(self) -> Node:
+    def exponent(self) -> Node:
+        """What stands after ``^``: right to left."""
         if self.accept("op", "-"):
-            return negate(self._exponent())
+            return negate(self.exponent())
         self.accept("op", "+")
         self.deeper()
         inner = self.atom()
         if self.saw("op", "^"):
             self.take()
-            inner = Pow(scalar(inner), self._exponent())
+            inner = Pow(scalar(inner), self.exponent())
         self.depth -= 1
         return scalar(inner)
 
-    def _postfixed(self, base: Node) -> Node:
+    def postfixed(self, base: Node) -> Node:
+        """A base with its factorials, degree signs, inner percent signs."""
         while True:
             if self.saw("op", "!"):
                 self.take()
@@ -283,7 +265,7 @@ class Scalars:
                 self.take()
                 base = Div(scalar(base), number(100))
             elif self.saw("cmd", "ldots") and isinstance(base, Num) and base.literal:
-                base = self._endless(base)
+                base = read_endless(self, base)
             else:
                 return base
 
@@ -291,19 +273,6 @@ class Scalars:
         """A percent sign within an expression; one at its end belongs to the whole answer."""
         after = self.peek(1)
         return after.kind == "close" or (after.kind == "op" and after.text in "+-*/^")
-
-    def _endless(self, base: Num) -> Node:
-        digits = self.tokens[self.at - 1].text
-        self.take()
-        _, dot, tail = digits.partition(".")
-        for size in range(1, len(tail) // 2 + 1):
-            cycle = tail[-size:]
-            times = 2 if size > 1 else 3
-            if dot and tail.endswith(cycle * times):
-                while tail.endswith(cycle):
-                    tail = tail[: -len(cycle)]
-                return Num(repeating(digits.partition(".")[0], tail, cycle), False)
-        raise Unreadable("an unfinished decimal")
 
     # -- atoms -------------------------------------------------------------------------------
 
@@ -324,41 +293,16 @@ class Scalars:
 
     def _number(self, token: Token) -> Node:
         if self.saw("cmd", "overline", "dot") and "." in token.text:
-            return self._repeating(token.text)
+            return read_repeating(self, token.text)
         return Num(token.value, token.exact)
-
-    def _repeating(self, text: str) -> Node:
-        whole, _, fixed = text.partition(".")
-        cycle = ""
-        dotted: list[str] = []
-        while self.saw("cmd", "overline", "dot"):
-            dots = self.take().text == "dot"
-            digits = self._digits()
-            cycle += digits
-            if dots:
-                dotted.append(digits)
-                while len(dotted) == 1 and self.saw("num") and self.peek(1).text == "dot":
-                    cycle += self.take().text
-        if not cycle:
-            raise Unreadable("an empty cycle")
-        return Num(repeating(whole, fixed, cycle), False)
-
-    def _digits(self) -> str:
-        braces = self.accept("open", "{")
-        token = self.take()
-        if braces:
-            self.expect("close", "}")
-        if token.kind != "num" or not token.text.isdigit():
-            raise Unreadable("a cycle of digits")
-        return token.text
 
     def _name(self, name: str) -> Node:
         if self.saw("op", "_"):
             self.take()
             start = self.at
-            index = self._group_tokens()
+            index = self.group_text()
             if name in ("C", "A", "P") and self.saw("op", "^"):
-                return self._choose_index(name, start)
+                return read_indexed_count(self, name, start)
             return Sym(f"{name}_{index}")
         while self.saw("op", "'"):
             self.take()
@@ -366,29 +310,13 @@ class Scalars:
         if name in ("e", "i"):
             return Const(name)
         if name in ("C", "P") and self.saw("open", "("):
-            return self._call(name)
+            return read_call(self, name)
         if name[0] in _CALLABLE and self.saw("open", "(") and not self.next.space:
-            return self._call(name)
+            return read_call(self, name)
         return Sym(name)
 
-    def _choose_index(self, name: str, start: int) -> Node:
-        end = self.at
-        self.at = start
-        total = scalar(self.atom())
-        self.at = end
-        self.expect("op", "^")
-        return Fn("binom" if name == "C" else "perm", (total, scalar(self.atom())))
-
-    def _call(self, name: str) -> Node:
-        inner = self.atom()
-        args = inner.items if isinstance(inner, Seq) else (inner,)
-        if len(args) == 2 and name in ("C", "P"):
-            return Fn("binom" if name == "C" else "perm", (scalar(args[0]), scalar(args[1])))
-        if name in ("C", "P"):
-            return Mul((Sym(name), scalar(inner)))
-        return Fn("call", (Sym(name), *(scalar(item) for item in args)))
-
-    def _group_tokens(self) -> str:
+    def group_text(self) -> str:
+        """The text of a braced group or of one token, not parsed."""
         if not self.accept("open", "{"):
             return self.take().text
         parts: list[str] = []
@@ -412,13 +340,13 @@ class Scalars:
 
     def _command(self, name: str) -> Node:
         if name == "frac":
-            return Div(self._argument(), self._argument())
+            return Div(self.argument(), self.argument())
         if name == "sqrt":
-            return self._root()
+            return read_root(self)
         if name == "cbrt":
-            return Fn("root", (self._argument(), number(3)))
+            return Fn("root", (self.argument(), number(3)))
         if name == "binom":
-            return Fn("binom", (self._argument(), self._argument()))
+            return Fn("binom", (self.argument(), self.argument()))
         if name == "pi":
             return Const("pi")
         if name == "infty":
@@ -428,16 +356,17 @@ class Scalars:
             self.expect("cmd", "rfloor", "rceil")
             return Fn("floor" if name == "lfloor" else "ceil", (scalar(inner),))
         if name in FUNCTIONS:
-            return self._function(name)
-        if name in _GREEK:
+            return read_function(self, name)
+        if name in GREEK:
             return self._name(name)
         if name in _PASS:
             return self.atom()
         if name == "overline":
-            return Fn("overline", (self._argument(),))
+            return Fn("overline", (self.argument(),))
         return self.special(name)
 
-    def _argument(self) -> Node:
+    def argument(self) -> Node:
+        """One argument of a command: a group or a single token (one digit of a number)."""
         # "\frac12" takes one digit each: split the number token.
         token = self.next
         if token.kind == "num" and token.text.isdigit() and len(token.text) > 1:
@@ -448,93 +377,13 @@ class Scalars:
         self.depth -= 1
         return scalar(inner)
 
-    def _root(self) -> Node:
-        degree: Node | None = None
-        if self.saw("open", "["):
-            degree = scalar(self.atom())
-        # "√12" and a sloppy "\\sqrt12" both mean the whole number.
-        inner = scalar(self._argument_whole())
-        return Fn("root", (inner, degree or number(2)))
-
-    def _function(self, name: str) -> Node:
-        base: Node | None = None
-        power: Node | None = None
-        while self.saw("op", "_", "^"):
-            if self.take().text == "_":
-                base = self._log_base()
-            elif self._degree_sign():
-                raise Unreadable("degrees of a function")
-            else:
-                power = self._exponent()
-        argument = self._function_argument(name)
-        if name in ("gcd", "lcm", "max", "min"):
-            items = argument.items if isinstance(argument, Seq) else (argument,)
-            return Fn(name, tuple(scalar(item) for item in items))
-        if isinstance(argument, Matrix) and name == "det":
-            return Fn("det", tuple(scalar(x) for row in argument.rows for x in row))
-        return _apply(name, scalar(argument), base, power)
-
-    def _log_base(self) -> Node:
-        if self.saw("num") and self.next.text != "10":
-            return self._argument()
-        return scalar(self._argument_whole())
-
-    def _argument_whole(self) -> Node:
+    def whole_argument(self) -> Node:
+        """One argument, a number taken whole."""
         self.deeper()
         inner = self.atom()
         self.depth -= 1
         return inner
 
-    def _function_argument(self, name: str) -> Node:
-        self.deeper()
-        if self.saw("open", "(", "[", "{"):
-            braces = self.saw("open", "{")
-            inner = self._postfixed(self.atom())
-            if not braces or name not in _TRIG | {"ln", "log", "lg"}:
-                self.depth -= 1
-                return inner
-        else:
-            sign = self.accept("op", "-")
-            inner = self.power()
-            inner = negate(scalar(inner)) if sign else inner
-        while self.starts_factor() and not (
-            self.saw("cmd") and self.next.text in FUNCTIONS or self.saw("open", "(", "[")
-        ):
-            inner = _times(inner, self.power())
-        while self.accept("op", "/"):
-            inner = Div(scalar(inner), scalar(self.power()))
-        self.depth -= 1
-        return inner
-
-
-def _apply(name: str, argument: Node, base: Node | None, power: Node | None) -> Node:
-    if name == "lg":
-        name, base = "log", base or number(10)
-    if name == "exp":
-        value: Node = Pow(Const("e"), argument)
-    elif name in ("ln", "log"):
-        value = Fn("log", (argument,) if base is None else (argument, base))
-        if name == "log" and base is None:
-            value = Fn("log", (argument, Sym("log base")))
-    elif power == number(-1) or power == Num(Fraction(-1)):
-        if name not in _INVERSE:
-            raise Unreadable("inverse function")
-        return Fn(_INVERSE[name], (argument,))
-    else:
-        value = Fn({"arcsin": "asin"}.get(name, name), (argument,))
-    return value if power is None else Pow(value, power)
-
 
 def _times(left: Node, right: Node) -> Node:
     return Mul((scalar(left), scalar(right)))
-
-
-def scalar(node: Node) -> Node:
-    """The node itself.
-
-    Raises:
-        Unreadable: A shape (list, set, relation) where a value must stand.
-    """
-    if not isinstance(node, SCALARS):
-        raise Unreadable("a shape inside an expression")
-    return node

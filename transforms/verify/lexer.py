@@ -13,6 +13,7 @@ from fractions import Fraction
 from butwait.transforms.verify.limits import Limits
 from butwait.transforms.verify.tree import Unreadable
 from butwait.transforms.verify.units import is_unit_word
+from butwait.transforms.verify.vocabulary import FUNCTIONS, RENAME, SILENT, TEXT_COMMANDS, WORDS
 
 
 @dataclass(slots=True)
@@ -39,39 +40,7 @@ _BASE_WORDS = {
 }  # fmt: skip
 _COMMAND = re.compile(r"\\([A-Za-z]+|.)")
 _WORD = re.compile(r"[A-Za-z]+")
-_TEXT_COMMANDS = frozenset(
-    "text textbf textit textrm mathrm mbox mathbf mathit operatorname rm bf textnormal emph "
-    "boldsymbol mathsf textup bold hbox textsf texttt".split()
-)
-_SILENT = frozenset(
-    "left right big Big bigg Bigg bigl bigr Bigl Bigr displaystyle textstyle limits nolimits "
-    "quad qquad hspace hfill space thinspace phantom rm bf it scriptstyle medspace middle".split()
-)
 _SPACING = frozenset(",;:! ")
-_RENAME = {
-    "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "dbinom": "binom", "tbinom": "binom",
-    "leq": "le", "leqslant": "le", "leqq": "le", "geq": "ge", "geqslant": "ge", "geqq": "ge",
-    "neq": "ne", "lt": "<", "gt": ">", "times": "*", "cdot": "*", "ast": "*", "div": "/",
-    "lvert": "|", "rvert": "|", "vert": "|", "mid": "|", "lbrace": "{", "rbrace": "}",
-    "varnothing": "emptyset", "varphi": "phi", "vartheta": "theta", "varepsilon": "epsilon",
-    "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arccot": "acot", "bmod": "mod",
-    "backslash": "setminus", "textdollar": "$", "colon": ":", "dots": "ldots", "cdots": "ldots", "dotsc": "ldots",
-    "land": "and", "wedge": "and", "lor": "or", "vee": "or", "degree": "circ", "lg": "lg",
-    "langle": "(", "rangle": ")", "infin": "infty", "bar": "overline",
-    "simeq": "approx", "lbrack": "[", "rbrack": "]", "implies": "to", "rightarrow": "to",
-}  # fmt: skip
-FUNCTIONS = frozenset(
-    "sin cos tan cot sec csc asin acos atan acot sinh cosh tanh ln log lg exp gcd lcm max min "
-    "det abs arcsin arccos arctan".split()
-)
-_WORDS = {
-    "pi": "pi", "infinity": "infty", "infty": "infty", "inf": "infty", "oo": "infty", "or": "or",
-    "and": "and", "sqrt": "sqrt", "frac": "frac", "dfrac": "frac", "union": "cup", "mod": "mod",
-    "cbrt": "cbrt", "theta": "theta", "alpha": "alpha", "beta": "beta", "gamma": "gamma",
-    "lambda": "lambda", "mu": "mu", "pm": "pm", "cdot": "*", "times": "*", "le": "le", "ge": "ge",
-    "leq": "le", "geq": "ge", "binom": "binom", "percent": "%", "degrees": "circ", "to": "to",
-    "arcsin": "asin", "arccos": "acos", "arctan": "atan",
-}  # fmt: skip
 _PLAIN_OPERATORS = frozenset({"*", "/", "<", ">", "|", ":", "le", "ge", "ne", "to", "$"})
 _RATE = re.compile(r"(km|cm|mm|ft|mi|kg|m|g|L) ?/ ?(s|sec|h|hr|hour|min|m|L)(?![A-Za-z])")
 _JOIN = frozenset({"or", "and"})
@@ -82,9 +51,7 @@ _PAIR_NAMES = {"<=": "le", "=<": "le", ">=": "ge", "!=": "ne", "**": "^", "==": 
 class Lexer:
     """One text's tokens; ``grouped`` reads ``1,234`` as one number outside brackets."""
 
-    def __init__(
-        self, text: str, limits: Limits, *, grouped: bool = True, depth: int = 0
-    ) -> None:
+    def __init__(self, text: str, limits: Limits, *, grouped: bool = True, depth: int = 0) -> None:
         self.text = text
         self.depth = depth
         self.limits = limits
@@ -110,7 +77,7 @@ class Lexer:
         self.space = False
 
     def _step(self, char: str) -> None:
-        if char in " $~&" and not (char == "&"):
+        if char in " $~&" and char != "&":
             self.space = True
             self.at += 1
         elif char.isdigit() or (char == "." and self.text[self.at + 1 : self.at + 2].isdigit()):
@@ -210,11 +177,11 @@ class Lexer:
             return
         name = match[1]
         self.at = match.end()
-        if name in _SPACING or name in _SILENT or name in ("(", ")", "[", "]"):
+        if name in _SPACING or name in SILENT or name in ("(", ")", "[", "]"):
             self.space = True
             if name in ("left", "right") and self.text[self.at : self.at + 1] == ".":
                 self.at += 1
-        elif name in _TEXT_COMMANDS:
+        elif name in TEXT_COMMANDS:
             self._text(name)
         elif name in "{}":
             self.nesting += 1 if name == "{" else -1
@@ -226,7 +193,7 @@ class Lexer:
         elif name in ("|", "lVert", "rVert", "Vert"):
             self._put("op", "|")
         else:
-            self._named(_RENAME.get(name, name))
+            self._named(RENAME.get(name, name))
 
     def _named(self, name: str) -> None:
         if name in ("{", "}"):
@@ -239,6 +206,8 @@ class Lexer:
             self._put("op", name)
         elif name == "\\":
             self._put("op", "\\\\")
+        elif name == "_":
+            self._put("op", "_")
         elif name in ("#", "&"):
             return
         else:
@@ -294,10 +263,10 @@ class Lexer:
         low = word.lower()
         if low in _JOIN:
             self._put("join", low)
-        elif word in _WORDS:
-            self._named(_WORDS[word]) if word != "percent" else self._put("op", "%")
+        elif word in WORDS:
+            self._named(WORDS[word]) if word != "percent" else self._put("op", "%")
         elif word in FUNCTIONS:
-            self._put("cmd", _RENAME.get(word, word))
+            self._put("cmd", RENAME.get(word, word))
         elif len(word) == 1:
             self._put("sym", word)
         elif self._after_value() and is_unit_word(word):

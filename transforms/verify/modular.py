@@ -15,7 +15,7 @@ _PRIMES = (1_000_003, 2_750_159, 7_368_787)
 _CAP = 1_000
 
 
-class NoResidue(Exception):  # noqa: N818 - a finding about the input
+class NoResidue(Exception):
     """The expression has no residue here (not whole, or the divisor is not invertible)."""
 
 

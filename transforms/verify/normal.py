@@ -1,53 +1,33 @@
-"""Exact normal forms: quotients of polynomials over generators with rational exponents.
+"""Exact arithmetic on normal forms.
 
-A generator is a prime (for radicals), a variable, ``pi``, ``e``, ``i`` or a function of a normal
-form. Two equal normal forms are equal values wherever both are defined; that is the only claim
-made, except by ``rigid``. Every size is bounded, so this never needs a deadline.
+Two equal forms are equal values wherever both are defined; that is the only claim made, except by
+``forms.rigid``. Every size is bounded, so this never needs a deadline.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from fractions import Fraction
 
+from butwait.transforms.verify.forms import (
+    IMAGINARY,
+    ONE_DEN,
+    UNIT,
+    Form,
+    Generator,
+    Monomial,
+    Poly,
+    TooBig,
+    Undefined,
+    as_term,
+    factor,
+    mono_order,
+    over_one,
+)
 from butwait.transforms.verify.limits import DEFAULT, Limits
 
-Generator = tuple[object, ...]
-Monomial = frozenset[tuple[Generator, Fraction]]
-Poly = dict[Monomial, Fraction]
-
-UNIT: Monomial = frozenset()
-I: Generator = ("c", "i")
-PI: Generator = ("c", "pi")
-E: Generator = ("c", "e")
 _ZERO = Fraction(0)
 _ONE = Fraction(1)
-_HALF = Fraction(1, 2)
-_SMALL_PRIMES = [p for p in range(2, 1000) if all(p % q for q in range(2, math.isqrt(p) + 1))]
-
-
-class Undefined(Exception):  # noqa: N818 - a finding about the input
-    """Division by zero and the like: equal to nothing."""
-
-
-class TooBig(Exception):  # noqa: N818 - a finding about the input
-    """Beyond the limits of the exact stage."""
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """``num / den``; ``den`` is 1 whenever it was a single term."""
-
-    num: frozenset[tuple[Monomial, Fraction]]
-    den: frozenset[tuple[Monomial, Fraction]]
-
-
-_UNIT_DEN = frozenset({(UNIT, _ONE)})
-
-
-def _over_one(num: Poly) -> Form:
-    return Form(frozenset(num.items()), _UNIT_DEN)
 
 
 class Field:
@@ -66,11 +46,11 @@ class Field:
     def rational(self, value: Fraction | int) -> Form:
         """A rational constant."""
         value = Fraction(value)
-        return Form(frozenset({(UNIT, value)}) if value else frozenset(), _UNIT_DEN)
+        return Form(frozenset({(UNIT, value)}) if value else frozenset(), ONE_DEN)
 
     def atom(self, generator: Generator, exponent: Fraction | int = 1) -> Form:
         """One generator to a rational power, not simplified."""
-        return Form(frozenset({(frozenset({(generator, Fraction(exponent))}), _ONE)}), _UNIT_DEN)
+        return Form(frozenset({(frozenset({(generator, Fraction(exponent))}), _ONE)}), ONE_DEN)
 
     def _form(self, num: Poly, den: Poly) -> Form:
         if not den:
@@ -81,11 +61,11 @@ class Field:
                 inverse, turned, more = self._reduce({g: -e for g, e in mono})
                 product = self._poly_mul(num, {inverse: turned / scale})
                 if isinstance(product, Form) or more is not None:
-                    whole = product if isinstance(product, Form) else _over_one(product)
+                    whole = product if isinstance(product, Form) else over_one(product)
                     return whole if more is None else self.mul(whole, more)
                 num = product
-            return _over_one(num)
-        lead = den[max(den, key=_order)]
+            return over_one(num)
+        lead = den[max(den, key=mono_order)]
         if lead != 1:
             num = {m: c / lead for m, c in num.items()}
             den = {m: c / lead for m, c in den.items()}
@@ -106,9 +86,9 @@ class Field:
             if len(num) > 400:
                 raise TooBig
             return Form(frozenset(num.items()), a.den) if num else self.rational(0)
-        left = self.mul(Form(a.num, _UNIT_DEN), Form(b.den, _UNIT_DEN))
-        right = self.mul(Form(b.num, _UNIT_DEN), Form(a.den, _UNIT_DEN))
-        over = self.mul(Form(a.den, _UNIT_DEN), Form(b.den, _UNIT_DEN))
+        left = self.mul(Form(a.num, ONE_DEN), Form(b.den, ONE_DEN))
+        right = self.mul(Form(b.num, ONE_DEN), Form(a.den, ONE_DEN))
+        over = self.mul(Form(a.den, ONE_DEN), Form(b.den, ONE_DEN))
         return self.div(self.add(left, right), over)
 
     def neg(self, a: Form) -> Form:
@@ -124,8 +104,8 @@ class Field:
         num = self._poly_mul(dict(a.num), dict(b.num))
         den = self._poly_mul(dict(a.den), dict(b.den))
         if isinstance(num, Form) or isinstance(den, Form):
-            up = num if isinstance(num, Form) else _over_one(num)
-            down = den if isinstance(den, Form) else Form(frozenset(den.items()), _UNIT_DEN)
+            up = num if isinstance(num, Form) else over_one(num)
+            down = den if isinstance(den, Form) else Form(frozenset(den.items()), ONE_DEN)
             return self.div(up, down)
         return self._form(num, den)
 
@@ -143,7 +123,7 @@ class Field:
             raise Undefined
         if a == b:
             return self.rational(1)
-        if a.den == _UNIT_DEN and b.den == _UNIT_DEN:
+        if a.den == ONE_DEN and b.den == ONE_DEN:
             return self._form(dict(a.num), dict(b.num))
         return self.mul(a, self.inverse(b))
 
@@ -153,8 +133,8 @@ class Field:
             return True
         if a.den == b.den:
             return False
-        left = self.mul(Form(a.num, _UNIT_DEN), Form(b.den, _UNIT_DEN))
-        right = self.mul(Form(b.num, _UNIT_DEN), Form(a.den, _UNIT_DEN))
+        left = self.mul(Form(a.num, ONE_DEN), Form(b.den, ONE_DEN))
+        right = self.mul(Form(b.num, ONE_DEN), Form(a.den, ONE_DEN))
         return left == right
 
     def _poly_mul(self, a: Poly, b: Poly) -> Poly | Form:
@@ -170,7 +150,7 @@ class Field:
                 if scale.numerator.bit_length() > self.bits:
                     raise TooBig
                 if more is not None:
-                    term = self.mul(Form(frozenset({(mono, scale)}), _UNIT_DEN), more)
+                    term = self.mul(Form(frozenset({(mono, scale)}), ONE_DEN), more)
                     extra = term if extra is None else self.add(extra, term)
                     continue
                 total = out.get(mono, _ZERO) + scale
@@ -179,7 +159,7 @@ class Field:
                 else:
                     out.pop(mono, None)
         if extra is not None:
-            return self.add(extra, Form(frozenset(out.items()), _UNIT_DEN))
+            return self.add(extra, Form(frozenset(out.items()), ONE_DEN))
         return out
 
     def _mono_mul(self, a: Monomial, b: Monomial) -> tuple[Monomial, Fraction, Form | None]:
@@ -199,9 +179,7 @@ class Field:
             return frozenset(powers.items()), _ONE, None
         return self._reduce(powers)
 
-    def _reduce(
-        self, powers: dict[Generator, Fraction]
-    ) -> tuple[Monomial, Fraction, Form | None]:
+    def _reduce(self, powers: dict[Generator, Fraction]) -> tuple[Monomial, Fraction, Form | None]:
         scale = _ONE
         more: Form | None = None
         for generator in list(powers):
@@ -212,7 +190,7 @@ class Field:
                 del powers[generator]
             elif kind == "p":
                 scale *= self._fold_prime(powers, generator, exponent)
-            elif kind == "c" and generator == I:
+            elif kind == "c" and generator == IMAGINARY:
                 scale *= self._fold_i(powers, exponent)
             elif kind == "b" and (exponent >= 1 or exponent < 0):
                 extra = self._unfold(powers, generator, exponent)
@@ -243,9 +221,9 @@ class Field:
         if exponent.denominator != 1:
             return _ONE
         turn = int(exponent) % 4
-        del powers[I]
+        del powers[IMAGINARY]
         if turn % 2:
-            powers[I] = _ONE
+            powers[IMAGINARY] = _ONE
         return _ONE if turn < 2 else -_ONE
 
     def _unfold(
@@ -320,7 +298,7 @@ class Field:
             return self.rational(0)
         powers = {g: e * exponent for g, e in mono}
         kept, factor, more = self._reduce(powers)
-        form = Form(frozenset({(kept, factor)}), _UNIT_DEN)
+        form = Form(frozenset({(kept, factor)}), ONE_DEN)
         if more is not None:
             form = self.mul(form, more)
         return self.mul(form, self.rational_power(scale, exponent))
@@ -346,7 +324,7 @@ class Field:
         if exponent.denominator % 2:
             return self.rational(-1 if exponent.numerator % 2 else 1)
         if exponent.denominator == 2:
-            return self._term_power(frozenset({(I, _ONE)}), _ONE, 2 * exponent)
+            return self._term_power(frozenset({(IMAGINARY, _ONE)}), _ONE, 2 * exponent)
         return self.atom(("root", -1), exponent)
 
     def _positive_power(self, base: Fraction, exponent: Fraction) -> Form:
@@ -354,81 +332,4 @@ class Field:
         for prime, count in factor(base):
             powers[("p", prime)] = exponent * count
         kept, scale, _ = self._reduce(powers)
-        return Form(frozenset({(kept, scale)}), _UNIT_DEN)
-
-
-def as_term(form: Form) -> tuple[Monomial, Fraction] | None:
-    """Monomial and coefficient of a form with a single term, or None."""
-    if form.den != _UNIT_DEN or len(form.num) > 1:
-        return None
-    return next(iter(form.num)) if form.num else (UNIT, _ZERO)
-
-
-def as_rational(form: Form) -> Fraction | None:
-    """The value of a rational constant, or None."""
-    term = as_term(form)
-    return term[1] if term is not None and not term[0] else None
-
-
-def generators(form: Form) -> set[Generator]:
-    """All generators at the top level of a form."""
-    return {g for part in (form.num, form.den) for mono, _ in part for g, _ in mono}
-
-
-def rigid(form: Form) -> bool:
-    """Whether no other rigid form has the same value: radicals of primes, ``pi``, ``i`` only.
-
-    Source: Besicovitch (1940), linear independence of fractional powers of integers.
-    """
-    if form.den != _UNIT_DEN:
-        return False
-    for mono, _ in form.num:
-        for generator, exponent in mono:
-            if generator[0] == "p":
-                prime = generator[1]
-                if not (0 < exponent < 1 and isinstance(prime, int) and prime < 990_000):
-                    return False
-            elif generator not in (PI, I) or exponent.denominator != 1:
-                return False
-    return True
-
-
-def factor(value: Fraction) -> list[tuple[int, int]]:
-    """Prime powers of a positive rational; a large cofactor without small primes stays whole."""
-    out: list[tuple[int, int]] = []
-    for part, sign in ((value.numerator, 1), (value.denominator, -1)):
-        if part.bit_length() > 700:
-            out.extend(_strip_small(part, sign))
-            continue
-        out.extend(_strip_small(part, sign))
-    return out
-
-
-def _strip_small(part: int, sign: int) -> list[tuple[int, int]]:
-    found: list[tuple[int, int]] = []
-    for prime in _SMALL_PRIMES:
-        if prime * prime > part:
-            break
-        count = 0
-        while part % prime == 0:
-            part //= prime
-            count += 1
-        if count:
-            found.append((prime, sign * count))
-    if part > 1:
-        root = math.isqrt(part)
-        if root * root == part:
-            found.append((root, 2 * sign))
-        else:
-            found.append((part, sign))
-    return found
-
-
-def _order(mono: Monomial) -> tuple[Fraction, str]:
-    return sum((e for _, e in mono), _ZERO), repr(sorted(map(repr, mono)))
-
-
-def sign_key(form: Form) -> Fraction:
-    """Coefficient of a fixed term, for choosing between a form and its negative."""
-    num = dict(form.num)
-    return num[max(num, key=_order)] if num else _ZERO
+        return Form(frozenset({(kept, scale)}), ONE_DEN)

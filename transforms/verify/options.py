@@ -21,7 +21,7 @@ def options_of(problem: str) -> dict[str, str]:
     starts = [k for k, mark in enumerate(marks) if mark[1] == "A"]
     if not starts:
         return {}
-    run = []
+    run: list[re.Match[str]] = []
     for mark in marks[starts[-1] :]:
         if mark[1] != chr(ord("A") + len(run)):
             break

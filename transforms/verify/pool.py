@@ -7,6 +7,7 @@ before it is needed and nothing is left behind at exit. Leaves out: any signal i
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import select
 import signal
@@ -66,10 +67,8 @@ class Worker:
 
     def kill(self) -> None:
         """End the supervisor and its child."""
-        try:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
         self.process.wait()
         self.close()
 
@@ -77,10 +76,8 @@ class Worker:
         """Close this process's ends of the pipes."""
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
-                try:
+                with contextlib.suppress(OSError):
                     pipe.close()
-                except OSError:
-                    pass
 
 
 class Pool:

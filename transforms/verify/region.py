@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cmp_to_key
 
-from butwait.transforms.verify.grammar import number
 from butwait.transforms.verify.limits import Limits
 from butwait.transforms.verify.scalars import order
-from butwait.transforms.verify.tree import Const, Mul, Node
+from butwait.transforms.verify.tree import Const, Mul, Node, number
 
 Piece = tuple[Node, Node, bool, bool]
 PLUS: Node = Const("inf")
@@ -29,7 +28,7 @@ class Region:
 LINE = Region(((MINUS, PLUS, False, False),))
 
 
-class _Unordered(Exception):  # noqa: N818 - ends with symbols in them
+class _Unordered(Exception):
     pass
 
 

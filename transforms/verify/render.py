@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 
+from butwait.transforms.verify.forms import Undefined, as_rational
 from butwait.transforms.verify.limits import Limits
-from butwait.transforms.verify.normal import Undefined, as_rational
 from butwait.transforms.verify.scalars import exact_form
 from butwait.transforms.verify.tree import (
     SCALARS,

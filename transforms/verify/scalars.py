@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from butwait.transforms.verify.ball import Unknown, apart, enclose
 from butwait.transforms.verify.exact import Exact
+from butwait.transforms.verify.forms import Form, TooBig, Undefined, as_rational, rigid
 from butwait.transforms.verify.limits import Limits
 from butwait.transforms.verify.modular import residues_differ
-from butwait.transforms.verify.normal import Form, TooBig, Undefined, as_rational, rigid
+from butwait.transforms.verify.normal import Field
 from butwait.transforms.verify.tree import Const, Mul, Node, Num, contains, symbols
 
 # Probe points: mixed signs, all positive, whole numbers, small; fixed, so verdicts repeat.
@@ -61,7 +62,7 @@ def exact_form(node: Node, limits: Limits) -> Form | None:
 
 def _compare_forms(left: Form, right: Form, limits: Limits) -> bool | None:
     try:
-        if Exact(limits).equal(left, right):
+        if Field(limits).equal(left, right):
             return True
     except (TooBig, Undefined, RecursionError):
         return None
@@ -93,7 +94,7 @@ def order(a: Node, b: Node, limits: Limits) -> int | None:
             left, right = as_rational(x), as_rational(y)
             if left is not None and right is not None:
                 return (left > right) - (left < right)
-            if Exact(limits).equal(x, y):
+            if Field(limits).equal(x, y):
                 return 0
         one, two = enclose(a, {}, real=True), enclose(b, {}, real=True)
     except (Unknown, Undefined, TooBig):

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from butwait.transforms.verify.exact import Exact
-from butwait.transforms.verify.grammar import number
+from butwait.transforms.verify.forms import ONE_DEN, UNIT, TooBig, Undefined
 from butwait.transforms.verify.limits import Limits
-from butwait.transforms.verify.normal import UNIT, TooBig, Undefined
 from butwait.transforms.verify.region import (
     LINE,
     Region,
@@ -42,6 +41,7 @@ from butwait.transforms.verify.tree import (
     Unit,
     Unreadable,
     contains,
+    number,
     symbols,
 )
 
@@ -243,7 +243,7 @@ def _mentions(name: Node, value: Node) -> bool:
 
 
 def is_name(node: Node) -> bool:
-    """A variable, a function of variables, a product of capitals (a segment) or a tuple of names."""
+    """A variable, a function of variables, a product of capitals (a segment), a tuple of names."""
     if isinstance(node, Sym):
         return True
     if isinstance(node, Fn) and node.name in ("call", "overline"):
@@ -260,6 +260,10 @@ def is_name(node: Node) -> bool:
 _FUNCTION_LETTERS = tuple(Sym(c) for c in "pqrstuyPQRSTU")
 
 
+def _is_scalar(node: Node) -> bool:
+    return isinstance(node, SCALARS)
+
+
 # -- sets -----------------------------------------------------------------------------------------
 
 
@@ -271,10 +275,9 @@ def region_of(node: Node, limits: Limits) -> Region | None:
         low, high = node.items
         if isinstance(low, SCALARS) and isinstance(high, SCALARS):
             return merge([(low, high, False, False)], limits)
-    if isinstance(node, Seq) and node.kind == "set":
-        if all(isinstance(item, SCALARS) for item in node.items):
-            flat = [v for item in node.items for v in expand_signs(item)]
-            return merge([(v, v, True, True) for v in flat], limits)
+    if isinstance(node, Seq) and node.kind == "set" and all(map(_is_scalar, node.items)):
+        flat = [v for item in node.items for v in expand_signs(item)]
+        return merge([(v, v, True, True) for v in flat], limits)
     if isinstance(node, NamedSet):
         return {"R": LINE, "empty": Region(())}.get(node.name)
     if isinstance(node, SetOp):
@@ -325,7 +328,7 @@ def _chain_region(node: Chain, limits: Limits) -> Region | None:
             return _absolute(node, limits) or _linear(node, limits)
         return None
     if len(node.items) == 3 and isinstance(node.items[1], Sym):
-        low, middle, high = node.items
+        low, _middle, high = node.items
         one, two = node.relations
         if "ne" in node.relations or not isinstance(low, SCALARS) or not isinstance(high, SCALARS):
             return None
@@ -344,13 +347,12 @@ def _chain_region(node: Chain, limits: Limits) -> Region | None:
 
 def _absolute(node: Chain, limits: Limits) -> Region | None:
     left, right = node.items
-    if isinstance(left, Fn) and left.name == "abs" and isinstance(left.args[0], Sym):
-        if isinstance(right, Num) and right.value > 0 and node.relations[0] in ("<", "le"):
-            closed = node.relations[0] == "le"
-            low = Num(Fraction(-right.value), False)
-            return merge([(low, right, closed, closed)], limits)
-    return None
-
+    if not isinstance(left, Fn) or left.name != "abs" or not isinstance(left.args[0], Sym):
+        return None
+    if not isinstance(right, Num) or right.value <= 0 or node.relations[0] not in ("<", "le"):
+        return None
+    closed = node.relations[0] == "le"
+    return merge([(number(-right.value), right, closed, closed)], limits)
 
 
 def _linear(node: Chain, limits: Limits) -> Region | None:
@@ -368,7 +370,7 @@ def _linear(node: Chain, limits: Limits) -> Region | None:
     terms = dict(form.num)
     slope = terms.pop(mono, Fraction(0))
     offset = terms.pop(UNIT, Fraction(0))
-    if terms or not slope or form.den != frozenset({(UNIT, Fraction(1))}):
+    if terms or not slope or form.den != ONE_DEN:
         return None
     relation = node.relations[0] if slope > 0 else _FLIP[node.relations[0]]
     return ray(relation, number(-offset / slope), limits)

@@ -9,17 +9,16 @@ from __future__ import annotations
 from fractions import Fraction
 
 from butwait.transforms.verify.clean import clean_text
-from butwait.transforms.verify.grammar import Scalars, scalar
-from butwait.transforms.verify.lexer import FUNCTIONS, Lexer, Token
+from butwait.transforms.verify.grammar import Scalars
+from butwait.transforms.verify.lexer import Lexer, Token
 from butwait.transforms.verify.limits import Limits
+from butwait.transforms.verify.matrices import read_environment
 from butwait.transforms.verify.tree import (
     Add,
     Builder,
     Chain,
     Choice,
     Clock,
-    Const,
-    Div,
     Fn,
     Matrix,
     Mul,
@@ -36,15 +35,22 @@ from butwait.transforms.verify.tree import (
     Text,
     Unit,
     Unreadable,
+    scalar,
 )
 from butwait.transforms.verify.units import read_unit
-from butwait.transforms.verify.words import is_phrase, number_word, plain_words, read_choice, read_clock
+from butwait.transforms.verify.vocabulary import FUNCTIONS
+from butwait.transforms.verify.words import (
+    is_phrase,
+    number_word,
+    plain_words,
+    read_choice,
+    read_clock,
+)
 
 _ONE = Fraction(1)
 _RELATIONS = frozenset({"=", "<", ">", "le", "ge", "ne"})
 _RELATION_COMMANDS = frozenset({"in", "equiv", "approx"})
 _SET_OPS = {"cup": "union", "cap": "intersection", "setminus": "minus"}
-_ENV_MATRIX = frozenset({"matrix", "pmatrix", "bmatrix", "smallmatrix", "array", "Bmatrix"})
 _SET_LETTERS = frozenset("RZNQC")
 _MATH_PHRASE = FUNCTIONS | {"pi", "infinity", "or", "and", "over", "frac", "sqrt", "mod"}
 _UNIT_TAIL = frozenset({"unit", "text"})
@@ -285,7 +291,7 @@ class Shapes:
 
     def _braces(self, left: str) -> Node:
         right = "\\}" if left == "\\{" else "}"
-        if left == "\\{" or self.p.saw("sym") and self.p.peek(1).text in ("|", ":"):
+        if left == "\\{" or (self.p.saw("sym") and self.p.peek(1).text in ("|", ":")):
             if self.p.accept("close", right):
                 return NamedSet("empty")
             built = self._builder(right)
@@ -334,7 +340,7 @@ class Shapes:
             plus = self._set_sign()
             return NamedSet(token + plus)
         if name == "begin":
-            return self._environment()
+            return read_environment(self.p)
         if name == "det":
             return scalar(self.p.atom())
         raise Unreadable(f"command {name!r}")
@@ -358,32 +364,6 @@ class Shapes:
                 self.p.expect("close", "}")
         return mark
 
-    def _environment(self) -> Node:
-        name = self.p._group_tokens()
-        if name == "array" and self.p.saw("open", "{"):
-            self.p._group_tokens()
-        rows: list[list[Node]] = [[]]
-        while not self.p.accept("cmd", "end"):
-            if self.p.accept("op", "\\\\"):
-                rows.append([])
-            elif not self.p.accept("op", "&") and not self.p.accept("cmd", "hline"):
-                rows[-1].append(self._cell())
-        if self.p._group_tokens() != name:
-            raise Unreadable("environment")
-        filled = tuple(tuple(row) for row in rows if row)
-        if not filled or len({len(row) for row in filled}) > 1:
-            raise Unreadable("ragged matrix")
-        if name == "vmatrix" and len(filled) == len(filled[0]):
-            return Fn("det", tuple(x for row in filled for x in row))
-        if name not in _ENV_MATRIX:
-            raise Unreadable(f"environment {name!r}")
-        return Matrix(filled)
-
-    def _cell(self) -> Node:
-        if self.p.next.kind == "end":
-            raise Unreadable("open environment")
-        return scalar(self.p.sum())
-
 
 def _congruence(node: Chain, modulus: Node | None) -> Node:
     if len(node.items) != 2:
@@ -403,17 +383,3 @@ def _unit(parts: list[tuple[str, int]], value: Node) -> Node:
 
 def _unit_of(node: Node) -> Unit | None:
     return node if isinstance(node, Unit) else None
-
-
-def degrees_of(node: Node) -> Node | None:
-    """The number before a degree sign when the whole value carries one."""
-    if isinstance(node, Mul) and node.items[-1] == Const("deg"):
-        return Mul(node.items[:-1]) if len(node.items) > 2 else node.items[0]
-    if isinstance(node, Div):
-        upper = degrees_of(node.num)
-        return None if upper is None else Div(upper, node.den)
-    if isinstance(node, Add):
-        parts = [degrees_of(item) for item in node.items]
-        known = [part for part in parts if part is not None]
-        return Add(tuple(known)) if len(known) == len(parts) else None
-    return None

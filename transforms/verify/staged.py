@@ -43,10 +43,10 @@ def compare_in_process(gold: str, answer: str, limits: Limits) -> tuple[bool | N
     if isinstance(one, str) or isinstance(two, str):
         return False, "unreadable"
     words = _single_word(gold), _single_word(answer)
-    if words[0] and words[1]:
-        # Letters in a row on both sides are words, not products; a number word has been read.
-        if words[0] == words[1] or not isinstance(one, Num) or not isinstance(two, Num):
-            return words[0] == words[1], "text"
+    number_words = isinstance(one, Num) and isinstance(two, Num)
+    if words[0] and words[1] and not number_words:
+        # Letters in a row on both sides are words, not products.
+        return words[0] == words[1], "text"
     return _compare(gold, answer, one, two, limits, None)
 
 

@@ -83,7 +83,7 @@ def _assumptions(a: Node, b: Node) -> list[dict[str, dict[str, bool]]]:
     sets: list[dict[str, bool]] = [{"real": True}, {"positive": True}]
     out = [dict.fromkeys(names, flags) for flags in sets]
     if names and names <= _WHOLE_NAMES:
-        out.append(dict.fromkeys(names, {"integer": True, "positive": True}))
+        out.append({key: {"integer": True, "positive": True} for key in names})
     return out
 
 

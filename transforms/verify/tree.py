@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 
-class Unreadable(Exception):  # noqa: N818 - a finding, not a failure of ours
+class Unreadable(Exception):
     """The text is not an answer this reader knows."""
 
 
@@ -217,3 +217,19 @@ def negate(node: Node) -> Node:
     if isinstance(node, Num):
         return Num(-node.value, node.literal)
     return Mul((Num(Fraction(-1), False), node))
+
+
+def number(value: int | Fraction) -> Num:
+    """A computed (not written) number."""
+    return Num(Fraction(value), False)
+
+
+def scalar(node: Node) -> Node:
+    """The node itself.
+
+    Raises:
+        Unreadable: A shape (list, set, relation) where a value must stand.
+    """
+    if not isinstance(node, SCALARS):
+        raise Unreadable("a shape inside an expression")
+    return node

@@ -8,11 +8,29 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-_ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
-    "sixteen seventeen eighteen nineteen"
-).split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_ONES = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _NUMBERS = {word: k for k, word in enumerate(_ONES)} | {w: 20 + 10 * k for k, w in enumerate(_TENS)}
 _SCALES = {"hundred": 100, "thousand": 1_000, "million": 1_000_000, "billion": 1_000_000_000}
 _PARTS = {"half": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "eighth": 8,
@@ -20,14 +38,23 @@ _PARTS = {"half": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth":
 _CLOCK = re.compile(
     r"(\d{1,2}):(\d{2})\s*(?:\\(?:text|mathrm)\{\s*)?(?:([ap])\.?\s?m\.?)?\s*\}?\Z", re.I
 )
-_WRAPPED = re.compile(r"\\(?:text|textbf|mathbf|mathrm|textit|boldsymbol|textrm|bf|rm) ?\{([^{}]*)\}")
+_WRAPPED = re.compile(
+    r"\\(?:text|textbf|mathbf|mathrm|textit|boldsymbol|textrm|bf|rm) ?\{([^{}]*)\}"
+)
 _CHOICE_ALONE = re.compile(r"\(\s*([A-Za-z])\s*\)|([A-Z])[.)]?")
-_CHOICE_BODY = re.compile(r"(?:\(\s*([A-Za-z])\s*\)|([A-Za-z])\s*[).]|([A-Z]):)[~ \\:]*\s*(\S.*)", re.S)
+_CHOICE_BODY = re.compile(
+    r"(?:\(\s*([A-Za-z])\s*\)|([A-Za-z])\s*[).]|([A-Z]):)[~ \\:]*\s*(\S.*)", re.S
+)
 _CHOICE_PREFIX = re.compile(r"(?:the )?(?:correct )?(?:option|choice|answer)(?: is)?:? +", re.I)
 _PHRASE = re.compile(r"[A-Za-z]{2,}(?: [A-Za-z]{2,})+[.]?")
+_STOP = re.compile(r"\.(?!\d)")
 _ARTICLES = frozenset({"a", "an", "the", "is", "are", "it"})
 _NOT_WORDS = re.compile(r"[^\w' +\-*/=<>^.]+")
-_COMMAND = re.compile(r"\\[A-Za-z]+")
+_NOT_WORDS_OR_BRACKETS = re.compile(r"[^\w' +\-*/=<>^.()\[\]|,]+")
+_COMMAND = re.compile(r"\\([A-Za-z]+|.)")
+_QUIET = frozenset(
+    ["text", "left", "right", "quad", "qquad", "textbf", "mathrm", "displaystyle", "begin", "end"]
+)
 
 
 def unwrap_text(text: str) -> str:
@@ -99,8 +126,13 @@ def is_phrase(text: str) -> bool:
 def plain_words(text: str) -> str | None:
     """Case-free words of a text answer, or None when there is no word in it."""
     plain = unwrap_text(text)
-    plain = _COMMAND.sub(" ", plain)
-    plain = _NOT_WORDS.sub(" ", plain).lower().replace(".", " ")
+    plain = _COMMAND.sub(
+        lambda m: " " if m[1] in _QUIET or not m[1].isalpha() else f" {m[1]} ", plain
+    )
+    # Where there is mathematics among the words, brackets and commas mean something.
+    noise = _NOT_WORDS_OR_BRACKETS if any(c.isdigit() for c in plain) else _NOT_WORDS
+    plain = noise.sub(" ", plain).lower()
+    plain = _STOP.sub(" ", plain)
     words = [word for word in plain.split() if word not in _ARTICLES]
     kept = " ".join(words) or " ".join(plain.split())
     if any(len(word) > 1 and word.isalpha() for word in kept.split()):

@@ -7,6 +7,7 @@ address space and processor time are limited by the kernel.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -64,8 +65,9 @@ class Child:
             write_message(self.down, message)
             while True:
                 left = deadline - time.monotonic()
-                ready = select.select([self.up, 0], [], [], max(left, 0))[0]
-                if self.up in ready:
+                answer = self.up.fileno()
+                ready = select.select([answer, 0], [], [], max(left, 0))[0]
+                if answer in ready:
                     return read_message(self.up) or {"report": "died"}
                 if 0 in ready:
                     # The caller sends nothing while it waits: readable means it has gone.
@@ -83,10 +85,8 @@ class Child:
         except (ProcessLookupError, ChildProcessError):
             pass
         for pipe in (self.down, self.up):
-            try:
+            with contextlib.suppress(OSError):
                 pipe.close()
-            except OSError:
-                pass
 
 
 def _compute(requests: BinaryIO, answers: BinaryIO) -> None:
@@ -125,8 +125,12 @@ def _prime() -> None:
     from butwait.transforms.verify.staged import compare_symbolically
 
     limits = {"worker_s": 5.0}
-    for gold, answer in (("\\cos 2x", "2\\cos^2 x-1"), ("\\arctan 2+\\arctan 3", "\\frac{3\\pi}{4}"),
-                         ("\\sqrt{3+2\\sqrt2}", "1+\\sqrt2"), ("n!", "n(n-1)!")):  # fmt: skip
+    for gold, answer in (
+        ("\\cos 2x", "2\\cos^2 x-1"),
+        ("\\arctan 2+\\arctan 3", "\\frac{3\\pi}{4}"),
+        ("\\sqrt{3+2\\sqrt2}", "1+\\sqrt2"),
+        ("n!", "n(n-1)!"),
+    ):
         compare_symbolically({"gold": gold, "answer": answer, "limits": limits})
 
 

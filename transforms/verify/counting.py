@@ -1,0 +1,48 @@
+"""Whole-number functions of answers: factorials, binomials, remainders, rounding; bounded."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+from butwait.transforms.verify.forms import Undefined
+
+_TERMS_OF_A_FUNCTION = 2_000
+
+
+def count(name: str, values: list[Fraction]) -> Fraction | None:
+    """The value of a whole-number function at rationals; None without a rule or when too big.
+
+    Raises:
+        Undefined: A remainder modulo zero.
+    """
+    if name in ("floor", "ceil"):
+        return Fraction(math.floor(values[0]) if name == "floor" else math.ceil(values[0]))
+    if name in ("max", "min"):
+        return max(values) if name == "max" else min(values)
+    if any(v.denominator != 1 for v in values):
+        return None
+    whole = [int(v) for v in values]
+    if name == "mod":
+        if not whole[1]:
+            raise Undefined
+        return Fraction(whole[0] % whole[1])
+    if name in ("gcd", "lcm"):
+        return Fraction(math.gcd(*whole) if name == "gcd" else math.lcm(*whole))
+    return _combine(name, whole)
+
+
+def _combine(name: str, whole: list[int]) -> Fraction | None:
+    n = whole[0]
+    if n < 0:
+        return None
+    if name in ("fact", "fact2"):
+        if n > _TERMS_OF_A_FUNCTION:
+            return None
+        return Fraction(math.factorial(n) if name == "fact" else math.prod(range(n, 0, -2)))
+    if name in ("binom", "perm"):
+        k = whole[1]
+        if k < 0 or min(k, abs(n - k)) > _TERMS_OF_A_FUNCTION or n.bit_length() > 64:
+            return None
+        return Fraction(math.comb(n, k) if name == "binom" else math.perm(n, k))
+    return None

@@ -1,0 +1,125 @@
+"""Normal forms as data, and what can be read off one without arithmetic.
+
+A form is a quotient of polynomials over generators with rational exponents; ``normal`` computes
+with it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+Generator = tuple[object, ...]
+Monomial = frozenset[tuple[Generator, Fraction]]
+Poly = dict[Monomial, Fraction]
+
+UNIT: Monomial = frozenset()
+IMAGINARY: Generator = ("c", "i")
+PI: Generator = ("c", "pi")
+E: Generator = ("c", "e")
+_ZERO = Fraction(0)
+_ONE = Fraction(1)
+_SMALL_PRIMES = [p for p in range(2, 1000) if all(p % q for q in range(2, math.isqrt(p) + 1))]
+
+
+class Undefined(Exception):
+    """Division by zero and the like: equal to nothing."""
+
+
+class TooBig(Exception):
+    """Beyond the limits of the exact stage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """``num / den``; ``den`` is 1 whenever it was a single term."""
+
+    num: frozenset[tuple[Monomial, Fraction]]
+    den: frozenset[tuple[Monomial, Fraction]]
+
+
+ONE_DEN = frozenset({(UNIT, _ONE)})
+
+
+def over_one(num: Poly) -> Form:
+    """A polynomial as a form."""
+    return Form(frozenset(num.items()), ONE_DEN)
+
+
+def as_term(form: Form) -> tuple[Monomial, Fraction] | None:
+    """Monomial and coefficient of a form with a single term, or None."""
+    if form.den != ONE_DEN or len(form.num) > 1:
+        return None
+    return next(iter(form.num)) if form.num else (UNIT, _ZERO)
+
+
+def as_rational(form: Form) -> Fraction | None:
+    """The value of a rational constant, or None."""
+    term = as_term(form)
+    return term[1] if term is not None and not term[0] else None
+
+
+def generators(form: Form) -> set[Generator]:
+    """All generators at the top level of a form."""
+    return {g for part in (form.num, form.den) for mono, _ in part for g, _ in mono}
+
+
+def rigid(form: Form) -> bool:
+    """Whether no other rigid form has the same value: radicals of primes, ``pi``, ``i`` only.
+
+    Source: Besicovitch (1940), linear independence of fractional powers of integers.
+    """
+    if form.den != ONE_DEN:
+        return False
+    for mono, _ in form.num:
+        for generator, exponent in mono:
+            if generator[0] == "p":
+                prime = generator[1]
+                if not (0 < exponent < 1 and isinstance(prime, int) and prime < 990_000):
+                    return False
+            elif generator not in (PI, IMAGINARY) or exponent.denominator != 1:
+                return False
+    return True
+
+
+def factor(value: Fraction) -> list[tuple[int, int]]:
+    """Prime powers of a positive rational; a large cofactor without small primes stays whole."""
+    out: list[tuple[int, int]] = []
+    for part, sign in ((value.numerator, 1), (value.denominator, -1)):
+        if part.bit_length() > 700:
+            out.extend(_strip_small(part, sign))
+            continue
+        out.extend(_strip_small(part, sign))
+    return out
+
+
+def _strip_small(part: int, sign: int) -> list[tuple[int, int]]:
+    found: list[tuple[int, int]] = []
+    for prime in _SMALL_PRIMES:
+        if prime * prime > part:
+            break
+        count = 0
+        while part % prime == 0:
+            part //= prime
+            count += 1
+        if count:
+            found.append((prime, sign * count))
+    if part > 1:
+        root = math.isqrt(part)
+        if root * root == part:
+            found.append((root, 2 * sign))
+        else:
+            found.append((part, sign))
+    return found
+
+
+def mono_order(mono: Monomial) -> tuple[Fraction, str]:
+    """A fixed total order of monomials."""
+    return sum((e for _, e in mono), _ZERO), repr(sorted(map(repr, mono)))
+
+
+def sign_key(form: Form) -> Fraction:
+    """Coefficient of a fixed term, for choosing between a form and its negative."""
+    num = dict(form.num)
+    return num[max(num, key=mono_order)] if num else _ZERO

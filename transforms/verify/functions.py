@@ -1,0 +1,136 @@
+"""Named functions and roots of the scalar grammar: base, power and how far an argument reaches.
+
+An argument without brackets takes the juxtaposed factors up to a sign, an explicit product sign,
+a bracket or another function.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from butwait.transforms.verify.tree import (
+    Const,
+    Div,
+    Fn,
+    Matrix,
+    Mul,
+    Node,
+    Num,
+    Pow,
+    Seq,
+    Sym,
+    Unreadable,
+    negate,
+    number,
+    scalar,
+)
+from butwait.transforms.verify.vocabulary import FUNCTIONS
+
+if TYPE_CHECKING:
+    from butwait.transforms.verify.grammar import Scalars
+
+_TRIG = frozenset({"sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh"})
+_INVERSE = {"sin": "asin", "cos": "acos", "tan": "atan", "cot": "acot"}
+
+
+def read_root(p: Scalars) -> Node:
+    """The root after ``\\sqrt``, with its degree in square brackets."""
+    degree: Node | None = None
+    if p.saw("open", "["):
+        degree = scalar(p.atom())
+    # "√12" and a sloppy "\\sqrt12" both mean the whole number.
+    inner = scalar(p.whole_argument())
+    return Fn("root", (inner, degree or number(2)))
+
+
+def read_function(p: Scalars, name: str) -> Node:
+    """A named function with its base, power and argument.
+
+    Args:
+        p: Stands after the name.
+        name: One of ``FUNCTIONS``.
+    """
+    base: Node | None = None
+    power: Node | None = None
+    while p.saw("op", "_", "^"):
+        if p.take().text == "_":
+            base = _log_base(p)
+        elif p.degree_sign():
+            raise Unreadable("degrees of a function")
+        else:
+            power = p.exponent()
+    argument = _function_argument(p, name)
+    if name in ("gcd", "lcm", "max", "min"):
+        items = argument.items if isinstance(argument, Seq) else (argument,)
+        return Fn(name, tuple(scalar(item) for item in items))
+    if isinstance(argument, Matrix) and name == "det":
+        return Fn("det", tuple(scalar(x) for row in argument.rows for x in row))
+    return _apply(name, scalar(argument), base, power)
+
+
+def _log_base(p: Scalars) -> Node:
+    if p.saw("num") and p.next.text != "10":
+        return p.argument()
+    return scalar(p.whole_argument())
+
+
+def _function_argument(p: Scalars, name: str) -> Node:
+    p.deeper()
+    if p.saw("open", "(", "[", "{"):
+        braces = p.saw("open", "{")
+        inner = p.postfixed(p.atom())
+        if not braces or name not in _TRIG | {"ln", "log", "lg"}:
+            p.depth -= 1
+            return inner
+    else:
+        sign = p.accept("op", "-")
+        inner = p.power()
+        inner = negate(scalar(inner)) if sign else inner
+    while p.starts_factor() and not (
+        (p.saw("cmd") and p.next.text in FUNCTIONS) or p.saw("open", "(", "[")
+    ):
+        inner = Mul((scalar(inner), scalar(p.power())))
+    while p.accept("op", "/"):
+        inner = Div(scalar(inner), scalar(p.power()))
+    p.depth -= 1
+    return inner
+
+
+def _apply(name: str, argument: Node, base: Node | None, power: Node | None) -> Node:
+    if name == "lg":
+        name, base = "log", base or number(10)
+    if name == "exp":
+        value: Node = Pow(Const("e"), argument)
+    elif name in ("ln", "log"):
+        value = Fn("log", (argument,) if base is None else (argument, base))
+        if name == "log" and base is None:
+            value = Fn("log", (argument, Sym("log base")))
+    elif power == number(-1) or power == Num(Fraction(-1)):
+        if name not in _INVERSE:
+            raise Unreadable("inverse function")
+        return Fn(_INVERSE[name], (argument,))
+    else:
+        value = Fn({"arcsin": "asin"}.get(name, name), (argument,))
+    return value if power is None else Pow(value, power)
+
+
+def read_indexed_count(p: Scalars, name: str, start: int) -> Node:
+    """``C_n^k`` as a binomial; the index starts at token ``start``."""
+    end = p.at
+    p.at = start
+    total = scalar(p.atom())
+    p.at = end
+    p.expect("op", "^")
+    return Fn("binom" if name == "C" else "perm", (total, scalar(p.atom())))
+
+
+def read_call(p: Scalars, name: str) -> Node:
+    """``f(x)``, or ``C(n, k)`` as a binomial."""
+    inner = p.atom()
+    args = inner.items if isinstance(inner, Seq) else (inner,)
+    if len(args) == 2 and name in ("C", "P"):
+        return Fn("binom" if name == "C" else "perm", (scalar(args[0]), scalar(args[1])))
+    if name in ("C", "P"):
+        return Mul((Sym(name), scalar(inner)))
+    return Fn("call", (Sym(name), *(scalar(item) for item in args)))

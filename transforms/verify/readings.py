@@ -1,0 +1,128 @@
+"""Second readings of one answer: a record of names, a ratio, a choice letter, degrees, metres."""
+
+from __future__ import annotations
+
+from butwait.transforms.verify.settle import Named, Settled, is_name
+from butwait.transforms.verify.tree import (
+    SCALARS,
+    Add,
+    Chain,
+    Choice,
+    Clock,
+    Const,
+    Div,
+    Mul,
+    Node,
+    Percent,
+    Ratio,
+    Seq,
+    Sym,
+    Unit,
+    number,
+)
+from butwait.transforms.verify.units import LETTER_UNITS, read_unit
+
+Record = list[tuple[str, Node]]
+
+
+def hundredth(node: Percent) -> Node:
+    """A percentage as a number."""
+    return Div(node.value, number(100))
+
+
+def as_choice(node: Node) -> Node:
+    """A single letter up to J as a choice letter."""
+    if isinstance(node, Sym) and len(node.name) == 1 and node.name.upper() <= "J":
+        return Choice(node.name.upper(), None)
+    return node
+
+
+def as_equation(node: Settled) -> tuple[Node, Node] | None:
+    """Both sides of ``name = value``."""
+    if isinstance(node, Named) and isinstance(node.value, SCALARS):
+        return node.name, node.value
+    return None
+
+
+def record(node: Settled) -> Record | None:
+    """Names and values of ``x = 1, y = 2`` or ``(x, y) = (1, 2)``; None for anything else."""
+    if isinstance(node, Named) and isinstance(node.name, Seq) and isinstance(node.value, Seq):
+        names = [str(item) for item in node.name.items]
+        if node.value.kind == "tuple" and len(names) == len(node.value.items):
+            return list(zip(names, node.value.items, strict=True))
+        return None
+    if not isinstance(node, Seq) or node.kind == "set":
+        return None
+    pairs = [_name_and_value(item) for item in node.items]
+    known = [pair for pair in pairs if pair is not None]
+    if len(known) < len(pairs) or len({name for name, _ in known}) < len(known):
+        return None
+    return known
+
+
+def _name_and_value(item: Node) -> tuple[str, Node] | None:
+    if not isinstance(item, Chain) or item.relations != ("=",):
+        return None
+    left, right = item.items
+    if is_name(left) and not isinstance(left, Seq):
+        return str(left), right
+    return None
+
+
+def unnamed(node: Settled) -> Settled:
+    """``x = 1 or x = 2`` as the list of its values."""
+    if not isinstance(node, Seq) or node.kind == "tuple":
+        return node
+    pairs = [_name_and_value(item) for item in node.items]
+    known = [pair for pair in pairs if pair is not None]
+    if len(known) == len(pairs) and len({name for name, _ in known}) == 1:
+        return Seq(node.kind, tuple(value for _, value in known), node.joiner)
+    return node
+
+
+def terms(node: Settled) -> tuple[Node, ...] | None:
+    """The terms of a ratio; a value is a ratio of one term."""
+    if isinstance(node, Ratio):
+        return node.items
+    if isinstance(node, Clock) and not node.half:
+        return number(node.hour), number(node.minute)
+    return (node,) if isinstance(node, SCALARS) else None
+
+
+def quotient(terms: tuple[Node, ...]) -> Node:
+    """A ratio of one or two terms as a value."""
+    return terms[0] if len(terms) == 1 else Div(terms[0], terms[1])
+
+
+def lettered(node: Node, other: Node) -> Node:
+    """``5m`` as five metres when the other side has a unit."""
+    if not isinstance(other, Unit) or not isinstance(node, Mul):
+        return node
+    last = node.items[-1]
+    if isinstance(last, Sym) and last.name in LETTER_UNITS:
+        dims, factor = read_unit([(last.name, 1)])
+        return Unit(Mul(node.items[:-1]), dims, factor)
+    return node
+
+
+def degree_unit(node: Node, other: Node) -> Node:
+    """``90^\\circ`` as ninety degrees when the other side has a unit."""
+    inner = degrees_of(node) if isinstance(other, Unit) else None
+    if inner is None:
+        return node
+    dims, factor = read_unit([("degrees", 1)])
+    return Unit(inner, dims, factor)
+
+
+def degrees_of(node: Node) -> Node | None:
+    """The number before a degree sign when the whole value carries one."""
+    if isinstance(node, Mul) and node.items[-1] == Const("deg"):
+        return Mul(node.items[:-1]) if len(node.items) > 2 else node.items[0]
+    if isinstance(node, Div):
+        upper = degrees_of(node.num)
+        return None if upper is None else Div(upper, node.den)
+    if isinstance(node, Add):
+        parts = [degrees_of(item) for item in node.items]
+        known = [part for part in parts if part is not None]
+        return Add(tuple(known)) if len(known) == len(parts) else None
+    return None

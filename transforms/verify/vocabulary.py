@@ -1,0 +1,48 @@
+"""The words of answer LaTeX: which commands are text, silent, functions, or other names.
+
+Data only; what a word means to the grammar is said in ``lexer`` and ``grammar``.
+"""
+
+from __future__ import annotations
+
+TEXT_COMMANDS = frozenset({
+    "text", "textbf", "textit", "textrm", "mathrm", "mbox", "mathbf", "mathit", "operatorname",
+    "rm", "bf", "textnormal", "emph", "boldsymbol", "mathsf", "textup", "bold", "hbox",
+    "textsf", "texttt",
+})  # fmt: skip
+SILENT = frozenset({
+    "left", "right", "big", "Big", "bigg", "Bigg", "bigl", "bigr", "Bigl", "Bigr",
+    "displaystyle", "textstyle", "limits", "nolimits", "quad", "qquad", "hspace", "hfill",
+    "space", "thinspace", "phantom", "rm", "bf", "it", "scriptstyle", "medspace", "middle",
+})  # fmt: skip
+FUNCTIONS = frozenset({
+    "sin", "cos", "tan", "cot", "sec", "csc", "asin", "acos", "atan", "acot", "sinh", "cosh",
+    "tanh", "ln", "log", "lg", "exp", "gcd", "lcm", "max", "min", "det", "abs", "arcsin",
+    "arccos", "arctan",
+})  # fmt: skip
+GREEK = frozenset({
+    "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa",
+    "lambda", "mu", "nu", "xi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega",
+    "Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Phi", "Psi", "Omega", "ell",
+    "mho",
+})  # fmt: skip
+RENAME = {
+    "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "dbinom": "binom", "tbinom": "binom",
+    "leq": "le", "leqslant": "le", "leqq": "le", "geq": "ge", "geqslant": "ge", "geqq": "ge",
+    "neq": "ne", "lt": "<", "gt": ">", "times": "*", "cdot": "*", "ast": "*", "div": "/",
+    "lvert": "|", "rvert": "|", "vert": "|", "mid": "|", "lbrace": "{", "rbrace": "}",
+    "varnothing": "emptyset", "varphi": "phi", "vartheta": "theta", "varepsilon": "epsilon",
+    "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arccot": "acot", "bmod": "mod",
+    "backslash": "setminus", "textdollar": "$", "colon": ":", "dots": "ldots", "cdots": "ldots",
+    "dotsc": "ldots", "land": "and", "wedge": "and", "lor": "or", "vee": "or", "degree": "circ",
+    "lg": "lg", "langle": "(", "rangle": ")", "infin": "infty", "bar": "overline",
+    "simeq": "approx", "lbrack": "[", "rbrack": "]", "implies": "to", "rightarrow": "to",
+}  # fmt: skip
+WORDS = {
+    "pi": "pi", "infinity": "infty", "infty": "infty", "inf": "infty", "oo": "infty",
+    "or": "or", "and": "and", "sqrt": "sqrt", "frac": "frac", "dfrac": "frac", "union": "cup",
+    "mod": "mod", "cbrt": "cbrt", "theta": "theta", "alpha": "alpha", "beta": "beta",
+    "gamma": "gamma", "lambda": "lambda", "mu": "mu", "pm": "pm", "cdot": "*", "times": "*",
+    "le": "le", "ge": "ge", "leq": "le", "geq": "ge", "binom": "binom", "percent": "%",
+    "degrees": "circ", "to": "to", "arcsin": "asin", "arccos": "acos", "arctan": "atan",
+}  # fmt: skip
