@@ -100,12 +100,11 @@ def test_a_hostile_gold_never_makes_an_answer_correct() -> None:
 
 
 def test_a_check_that_overruns_its_deadline_is_a_timeout_and_the_next_one_works() -> None:
-    hard = r"\sin(x)^{37}\cos(y)^{41}+\tan(z)^{29}+\sqrt{x^2+\sqrt{y^4+\sqrt{z^6+1}}}"
-    other = rf"\frac{{({hard})(1+w^{{31}})^{{29}}}}{{(1+w^{{31}})^{{29}}}}+\sin^2 v+\cos^2 v-1"
-    limits = Limits(worker_s=0.05, terms=200)
+    limits = Limits(worker_s=0.2)
     start = time.perf_counter()
-    assert compare(hard, other, limits=limits).verdict in ("timeout", "correct")
-    assert time.perf_counter() - start < 0.5
+    found = compare(r"(1+\sqrt2)^{1999}", r"(1+\sqrt2)^{1998}(1+\sqrt3)", limits=limits)
+    assert found.verdict == "timeout"
+    assert time.perf_counter() - start < 0.4
     assert compare(r"\cos 3x", r"4\cos^3 x-3\cos x").verdict == "correct"
 
 
@@ -123,7 +122,9 @@ def test_deadlines_hold_inside_an_event_loop() -> None:
 def test_a_killed_worker_is_replaced() -> None:
     stop_workers()
     assert compare(r"\cos 3x", r"4\cos^3 x-3\cos x").verdict == "correct"
-    for pid in children(os.getpid()):
+    workers = children(os.getpid())
+    assert workers
+    for pid in workers:
         os.killpg(pid, 9)
     assert compare(r"\cos 3x", r"4\cos^3 x-3\cos x-1").verdict == "incorrect"
     assert compare(r"\sin 3x", r"3\sin x-4\sin^3 x").verdict in ("correct", "timeout")
@@ -147,7 +148,7 @@ assert compare("cos 3x", "4\\\\cos^3 x-3\\\\cos x").verdict == "correct"
 {extra}
 out = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())],
                      capture_output=True, text=True).stdout
-print(" ".join(line.split()[0] for line in out.splitlines() if "verify.worker" in line))
+print(" ".join(line.split()[0] for line in out.splitlines() if "verify.worker" in line), flush=True)
 {end}
 """
 
@@ -183,10 +184,11 @@ def test_a_script_without_a_main_guard_runs_once_and_leaves_no_process_behind(
         [sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == code, done.stderr
-    lines = done.stdout.splitlines() if end != "os.kill(os.getpid(), 9)" else []
-    assert lines == [] or (lines.count("started") == 1 and lines[-1].strip())
+    lines = done.stdout.splitlines()
+    assert lines.count("started") == 1
     deadline = time.monotonic() + 5
     pids = [int(pid) for line in lines[1:] for pid in line.split()]
+    assert pids
     while any(alive(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not [pid for pid in pids if alive(pid)]
@@ -200,8 +202,14 @@ def alive(pid: int) -> bool:
     return True
 
 
-def test_memory_beyond_the_cap_is_a_timeout_not_a_crash() -> None:
-    limits = Limits(memory_mb=1, terms=100)
-    verdict = compare("(a+b+c+d+f)^{12}", "(f+d+c+b+a)^{11}(a+b+c+d+f)", limits=limits)
-    assert verdict.verdict in ("timeout", "correct", "ambiguous")
-    assert compare(r"\cos 3x", r"4\cos^3 x-3\cos x").verdict == "correct"
+def test_a_worker_cannot_take_more_memory_than_its_cap() -> None:
+    code = (
+        "from butwait.transforms.verify.worker import limit_resources\n"
+        "limit_resources({'memory_mb': 16, 'worker_s': 1.0})\n"
+        "try:\n"
+        "    bytearray(256 * 2**20)\n"
+        "except MemoryError:\n"
+        "    raise SystemExit(7)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], timeout=60, check=False)
+    assert done.returncode == 7

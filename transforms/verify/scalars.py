@@ -80,7 +80,27 @@ def shown_different(a: Node, b: Node) -> bool:
                 return True
         except Unknown:
             continue
-    return not names and residues_differ(a, b)
+    if names:
+        return _depends_alone(a, symbols(a) - symbols(b), real=real) or _depends_alone(
+            b, symbols(b) - symbols(a), real=real
+        )
+    return residues_differ(a, b)
+
+
+def _depends_alone(node: Node, own: set[str], *, real: bool) -> bool:
+    """Whether the value changes with a variable that the other side does not have."""
+    if not own:
+        return False
+    others = sorted(symbols(node) - own)
+    fixed = {name: _POINTS[1][k % 6] + k // 6 for k, name in enumerate(others)}
+    seen = []
+    for values in _POINTS:
+        point = fixed | {name: values[k % 6] + k // 6 for k, name in enumerate(sorted(own))}
+        try:
+            seen.append(enclose(node, point, real=real))
+        except Unknown:
+            continue
+    return any(apart(seen[0], other) for other in seen[1:])
 
 
 def order(a: Node, b: Node, limits: Limits) -> int | None:

@@ -93,7 +93,7 @@ def _compute(requests: BinaryIO, answers: BinaryIO) -> None:
     from butwait.transforms.verify.staged import compare_symbolically
 
     while (message := read_message(requests)) is not None:
-        _limit(message["limits"])
+        limit_resources(message["limits"])
         try:
             result, rule = compare_symbolically(message)
             write_message(answers, {"result": result, "rule": rule})
@@ -103,7 +103,7 @@ def _compute(requests: BinaryIO, answers: BinaryIO) -> None:
             write_message(answers, {"report": f"{type(problem).__name__}: {problem}"[:300]})
 
 
-def _limit(limits: Message) -> None:
+def limit_resources(limits: Message) -> None:
     """Cap address space above today's, and processor time of this request."""
     try:
         with open("/proc/self/statm") as pages:  # noqa: PTH123 - no pathlib in the hot child
