@@ -7,7 +7,7 @@ PACKAGES := schemas transforms pipelines trainer evals
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup links quickstart test fmt lint types imports check smoke lock pocket clean
+.PHONY: help setup links quickstart test fmt lint types imports check smoke docs lock pocket clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -46,6 +46,9 @@ check: lint types imports test ## everything that CI runs
 
 smoke: setup ## a build of twenty questions, in a minute
 	$(BIN)/butwait build recipes/quickstart.yaml --limit 20 --set name=smoke
+
+docs: setup ## write the recipe reference from the recipe models
+	$(BIN)/python -m butwait.pipelines.recipe_reference > docs/recipes.md
 
 lock: $(STAMP) ## compile requirements/cpu.in to requirements/cpu.txt
 	requirements/compile $(BIN)/uv

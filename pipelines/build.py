@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from butwait.pipelines.engines import Engine
+from butwait.pipelines.fingerprints import stage_fingerprints
 from butwait.pipelines.manifest import make_manifest, write_manifest
 from butwait.pipelines.recipe_file import dump_recipe
-from butwait.pipelines.replay import ResolvedReplay, partition_recordings
+from butwait.pipelines.replay import partition_recordings
 from butwait.pipelines.resolve import Resolved, resolve
-from butwait.pipelines.run_folder import STAGES, RunFolder, fingerprint
+from butwait.pipelines.run_folder import STAGES, RunFolder
 from butwait.pipelines.sampling.engine import open_sampler
-from butwait.pipelines.sources import ResolvedSource
 from butwait.pipelines.stages.audit import AuditPlan, make_ledger
 from butwait.pipelines.stages.card import write_card
 from butwait.pipelines.stages.questions import QuestionsPlan, make_questions
@@ -88,64 +88,6 @@ def build_dataset(recipe: Recipe, options: BuildOptions) -> RunFolder:
         anew = True
     write_manifest(run, make_manifest(run, recipe, resolved, begun))
     return run
-
-
-def stage_fingerprints(recipe: Recipe, resolved: Resolved) -> dict[str, str]:
-    """Return what each stage depends on, as a hash; each includes the one before."""
-    from butwait.schemas.record import SCHEMA_VERSION
-    from butwait.transforms.verify import VERIFIER_VERSION
-
-    dumped = recipe.model_dump(mode="json")
-    waits = sorted(
-        {
-            (spec.phrase, spec.n_waits, spec.per_question, spec.max_tokens or 0)
-            for spec in resolved.but_waits
-        }
-    )
-    questions = fingerprint(
-        "questions",
-        SCHEMA_VERSION,
-        VERIFIER_VERSION,
-        [_source_key(source) for source in resolved.sources],
-        dumped["limit"],
-        dumped["shards"],
-        dumped["block_size"],
-    )
-    trajectories = fingerprint(
-        "trajectories",
-        questions,
-        resolved.identity.model_dump(),
-        dumped["sampling"],
-        dumped["verify"],
-        dumped["seed"],
-        dumped["model"] and dumped["model"]["r1_derived"],
-        _replay_key(resolved.replay) if resolved.replay is not None else None,
-        waits,
-    )
-    rows = fingerprint(
-        "rows",
-        trajectories,
-        dumped["rows"],
-        dumped["max_characters"],
-        resolved.row_context.butwait_version,
-    )
-    return {
-        "questions": questions,
-        "trajectories": trajectories,
-        "rows": rows,
-        "card": fingerprint("card", rows, dumped),
-    }
-
-
-def _source_key(source: ResolvedSource) -> list[object]:
-    """What a source contributes; its path does not count, its content does."""
-    spec = source.spec.model_dump(mode="json", exclude={"path"})
-    return [source.dataset, source.revision, source.licence, source.r1_derived, spec]
-
-
-def _replay_key(replay: ResolvedReplay) -> list[object]:
-    spec = replay.spec.model_dump(mode="json", exclude={"path"})
-    return [replay.dataset, replay.revision, spec]
 
 
 def _is_whole(run: RunFolder, stage: str, print_: str, options: BuildOptions) -> bool:

@@ -31,6 +31,36 @@ INTERRUPTED = 130
 BEAM_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
+RecipePath = Annotated[
+    Path, typer.Argument(help="YAML recipe, e.g. recipes/quickstart.yaml.", show_default=False)
+]
+RunPath = Annotated[Path, typer.Argument(help="Run folder, e.g. runs/quickstart.")]
+Limit = Annotated[
+    int | None, typer.Option(min=1, help="Read at most this many rows of each source.")
+]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="Sample two questions, show prompt, samples and cost; write nothing."
+    ),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe key; repeatable."),
+]
+Runner = Annotated[str, typer.Option(help="Beam runner; further Beam flags are passed through.")]
+OutFolder = Annotated[Path, typer.Option(help="Folder for run folders.")]
+CachePath = Annotated[
+    Path | None,
+    typer.Option(help="Completion cache file (default: BUTWAIT_CACHE or ~/.cache/butwait)."),
+]
+FromStage = Annotated[
+    str | None,
+    typer.Option("--from", help="Make this stage and all after it anew: questions, ..., card."),
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+
+
 @app.callback(invoke_without_command=True)
 def common(
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
@@ -46,34 +76,15 @@ def common(
 @app.command(context_settings=BEAM_ARGUMENTS)
 def build(
     context: typer.Context,
-    recipe: Annotated[Path, typer.Argument(help="YAML recipe, e.g. recipes/quickstart.yaml.")],
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Read at most this many rows of each source.")
-    ] = None,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run",
-            help="Sample two questions, show prompt, samples and the estimate; write nothing.",
-        ),
-    ] = False,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe key; repeatable."),
-    ] = None,
-    runner: Annotated[
-        str, typer.Option(help="Beam runner; further Beam flags are passed through.")
-    ] = "FnApiRunner",
-    out: Annotated[Path, typer.Option(help="Folder for run folders.")] = Path("runs"),
-    cache: Annotated[
-        Path | None,
-        typer.Option(help="Completion cache file (default: BUTWAIT_CACHE or ~/.cache/butwait)."),
-    ] = None,
-    from_: Annotated[
-        str | None,
-        typer.Option("--from", help="Make this stage and all after it anew: questions, ..., card."),
-    ] = None,
-    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+    recipe: RecipePath,
+    limit: Limit = None,
+    dry_run: DryRun = False,
+    set_: Overrides = None,
+    runner: Runner = "FnApiRunner",
+    out: OutFolder = Path("runs"),
+    cache: CachePath = None,
+    from_: FromStage = None,
+    debug: Debug = False,
 ) -> None:
     """Build a dataset: questions, trajectories, rows, card.
 
@@ -82,14 +93,16 @@ def build(
     \b
     Examples:
       butwait build recipes/quickstart.yaml
-      butwait build my.yaml --limit 100 --set sampling.n=4 --set server=http://127.0.0.1:8000
       butwait build my.yaml --dry-run
+      butwait build my.yaml --limit 100 --set sampling.n=4
+      butwait build my.yaml --set server=http://127.0.0.1:8000
       butwait build my.yaml --from rows
-      butwait build my.yaml --direct_num_workers 4 --direct_running_mode multi_processing
+      butwait build my.yaml --direct_running_mode=multi_threading
     """
-    from butwait.pipelines.stages.beam_run import quiet_beam
+    from butwait.pipelines.stages.beam_run import check_options, quiet_beam
 
     quiet_beam()
+    check_options(runner, context.args)
     from butwait.pipelines.build import BuildOptions, build_dataset
     from butwait.pipelines.recipe_file import load_recipe
     from butwait.pipelines.summary import print_summary
@@ -115,13 +128,13 @@ def build(
 
 @app.command()
 def push(
-    run: Annotated[Path, typer.Argument(help="Run folder, e.g. runs/quickstart.")],
+    run: RunPath,
     repo_id: Annotated[str, typer.Argument(help="Dataset on the Hub, e.g. me/my-dataset.")],
     public: Annotated[
         bool, typer.Option("--public", help="Make the repository public (default: private).")
     ] = False,
     message: Annotated[str | None, typer.Option(help="Commit message.")] = None,
-    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+    debug: Debug = False,
 ) -> None:
     """Publish a run on the Hugging Face Hub in one commit, and read it back.
 
@@ -149,9 +162,9 @@ def push(
 
 @app.command()
 def ledger(
-    run: Annotated[Path, typer.Argument(help="Run folder, e.g. runs/quickstart.")],
+    run: RunPath,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+    debug: Debug = False,
 ) -> None:
     """Print a run's ledger: where every question, sample and row went.
 
@@ -167,8 +180,8 @@ def ledger(
 
 @app.command()
 def score(
-    run: Annotated[Path, typer.Argument(help="Run folder, e.g. runs/pocket-test.")],
-    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+    run: RunPath,
+    debug: Debug = False,
 ) -> None:
     """Print expected@1 and pass@n of a run's samples, with 95 % intervals.
 

@@ -6,12 +6,9 @@ shapes it and of the stage before. Leaves out what is inside the files.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -149,9 +146,3 @@ class RunFolder:
 
     def _record_path(self, stage: str) -> Path:
         return self.stage(stage) / "_stage.json"
-
-
-def fingerprint(*parts: Any) -> str:
-    """Return a SHA-256 over the canonical JSON of everything that shapes a stage."""
-    text = json.dumps(parts, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -24,9 +24,11 @@ class Columns(Section):
     """Names of a dataset's columns; needed where ``layout`` is ``columns``."""
 
     problem: str = "problem"
+    """Column of the problem."""
     answer: str | None = None
     """Column of the gold answer; null: the last balanced box of the solution."""
     solution: str | None = None
+    """Column of the reference solution; its last box is the answer where there is no other."""
     source: str | None = None
     """Column that labels where a row comes from (``olympiads``)."""
 
@@ -41,6 +43,7 @@ class SourceSpec(Section):
     config: str | None = None
     """Configuration of the Hub dataset."""
     split: str = "train"
+    """Split of the Hub dataset."""
     path: str | None = None
     """Local .parquet, .jsonl, .json file (also .jsonl.gz) or a folder of such shards."""
     layout: Literal["auto", "numina_cot", "numina_1_5", "limo", "columns"] = "auto"
@@ -76,6 +79,7 @@ class ModelSpec(Section):
     id: str
     """Hub id, or a local folder (starts with '.', '/' or '~')."""
     revision: str | None = None
+    """Commit, tag or branch of a Hub model; pin a commit."""
     r1_derived: bool = False
     """Whether the model was trained on DeepSeek-R1 outputs; goes on every row."""
 
@@ -100,6 +104,7 @@ class ServerSpec(Section):
     max_model_len: int | None = Field(default=None, ge=16)
     """Context of a managed server, in tokens; default: the model's own."""
     start_timeout_s: float = Field(default=600.0, gt=0)
+    """Longest wait for a managed server to be ready."""
     request_timeout_s: float = Field(default=900.0, gt=0)
     """Longest wait for one reply."""
     max_in_flight: int = Field(default=64, ge=1, le=4096)
@@ -116,6 +121,7 @@ class SamplingSpec(Section):
     temperature: float = Field(default=0.8, ge=0.0, le=2.0)
     """0.8 is the fixed value of arXiv 2502.01618; vLLM takes at most 2."""
     top_p: float = Field(default=1.0, gt=0.0, le=1.0)
+    """Nucleus of the distribution that is sampled; 1 is all of it."""
     max_tokens: int = Field(default=2048, ge=1)
     """Upper bound of generated tokens a sample."""
     stop: tuple[str, ...] = Field(default=(), max_length=4)
@@ -143,6 +149,7 @@ class ReplayColumns(Section):
     """
 
     problem: str = "problem"
+    """Column of the problem."""
     texts: str | tuple[str, ...] = "generations"
     """A column with one text or a list of texts, or several such columns."""
     labels: str | tuple[str, ...] | None = None
@@ -150,6 +157,7 @@ class ReplayColumns(Section):
     n_tokens: str | tuple[str, ...] | None = None
     """Recorded completion tokens, parallel to ``texts``."""
     finish_reasons: str | tuple[str, ...] | None = None
+    """Recorded finish reasons, parallel to ``texts``."""
 
 
 class ReplaySpec(Section):
@@ -159,12 +167,18 @@ class ReplaySpec(Section):
     """
 
     hub: str | None = None
+    """Dataset id on the Hub, read by streaming."""
     revision: str | None = None
+    """Commit, tag or branch of the Hub dataset."""
     config: str | None = None
+    """Configuration of the Hub dataset."""
     split: str = "train"
+    """Split of the Hub dataset."""
     path: str | None = None
+    """Local .parquet, .jsonl or .json file, or a folder of such shards."""
     columns: ReplayColumns = ReplayColumns()
     problem_between: tuple[str, str] | None = None
+    """Start and end marker in the problem column, as in a source."""
     text_from: str | None = None
     """Keep a text from the first occurrence of this marker on (what stands before is prompt)."""
     text_prefix: str = ""
@@ -178,7 +192,9 @@ class ReplaySpec(Section):
     model: str = "recorded"
     """Name of the model that wrote the trajectories, for provenance."""
     model_revision: str | None = None
+    """Its commit, where known."""
     r1_derived: bool = False
+    """Whether the recorded model derives from DeepSeek-R1; goes on every row."""
 
     @model_validator(mode="after")
     def _one_place(self) -> ReplaySpec:

@@ -29,6 +29,7 @@ class VerifiedSpec(_TextSpec):
     """The best correct trajectory of each question."""
 
     transform: Literal["verified"]
+    """Chooses this section."""
     pick: Literal["first", "shortest", "longest"] = "first"
     """Which correct sample is best; ``first`` is by sample index."""
     per_question: int = Field(default=1, ge=1, le=4096)
@@ -39,11 +40,13 @@ class StitchSpec(_TextSpec):
     """Wrong thoughts, a transition after each, then the verified one."""
 
     transform: Literal["stitch"]
+    """Chooses this section."""
     n_wrong: tuple[int, int] = (1, 3)
     """Least and most wrong thoughts a trace; drawn by seed, capped by what there is."""
     transitions: tuple[str, ...] = Field(default=(HOLD_ON,), min_length=1)
     """Sentences to draw from, by seed."""
     per_question: int = Field(default=1, ge=1, le=64)
+    """Rows a question, each with other wrong thoughts."""
 
     @field_validator("n_wrong", mode="before")
     @classmethod
@@ -61,7 +64,9 @@ class ButWaitSpec(_TextSpec):
     """A first thought, "But wait,", and its continuation."""
 
     transform: Literal["but_wait"]
+    """Chooses this section."""
     phrase: str = Field(default="But wait,", min_length=1)
+    """Put after a blank line behind the thought that is continued."""
     n_waits: int = Field(default=1, ge=1, le=8)
     """Continuations one after the other."""
     per_question: int = Field(default=1, ge=1, le=64)
@@ -78,6 +83,7 @@ class LimoSpec(_TextSpec):
     """No system prompt, thinking and answer tags, one closed pair each (LIMO arm)."""
 
     transform: Literal["limo"]
+    """Chooses this section."""
     format: RendererName = "thinking_answer"
     system: Literal["sampling", "bespoke", "qwen", "sal", "none"] = "none"
     target: Literal["trajectory", "solution"] = "trajectory"
@@ -88,9 +94,13 @@ class RlSpec(_Spec):
     """Questions for reinforcement learning, with their pass rates."""
 
     transform: Literal["rl"]
+    """Chooses this section."""
     system: Literal["sampling", "bespoke", "qwen", "sal", "none"] = "sampling"
+    """System prompt on the rows; ``sampling`` is the one that was sampled with."""
     min_pass_rate: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Questions with a lower pass rate are left out."""
     max_pass_rate: float = Field(default=1.0, ge=0.0, le=1.0)
+    """Questions with a higher pass rate are left out."""
 
 
 TextRowSpec = VerifiedSpec | StitchSpec | ButWaitSpec | LimoSpec

@@ -152,6 +152,17 @@ def test_a_beam_runner_that_does_not_exist_is_named(tmp_path: Path, server: Fake
     assert_one_line(done, 2, "NoSuchRunner")
 
 
+@pytest.mark.parametrize(
+    ("flag", "word"),
+    [("--limt=5", "--limit"), ("--direct_num_worker=2", "--direct_num_workers")],
+)
+def test_a_mistyped_flag_is_not_handed_to_beam_and_forgotten(
+    tmp_path: Path, server: FakeOpenAI, flag: str, word: str
+) -> None:
+    recipe = write_recipe(tmp_path, recipe_document(server.url))
+    assert_one_line(run(tmp_path, "build", str(recipe), flag), 2, flag, word)
+
+
 def test_a_run_folder_that_cannot_be_written_is_named(tmp_path: Path, server: FakeOpenAI) -> None:
     recipe = write_recipe(tmp_path, recipe_document(server.url))
     (tmp_path / "runs").write_text("a file stands where the folder should be")

@@ -49,6 +49,25 @@ def test_the_readmes_recipe_is_valid(root: Path) -> None:
     assert check_recipe(yaml.safe_load(recipe), "README").name == "my-dataset"
 
 
+def test_the_recipe_reference_is_what_the_models_say(root: Path) -> None:
+    from butwait.pipelines.recipe_reference import render_reference
+
+    said = (root / "docs" / "recipes.md").read_text()
+    assert said == render_reference(), "write it anew with `make docs`"
+
+
+def test_every_recipe_key_has_a_meaning() -> None:
+    from butwait.pipelines.recipe_reference import SECTIONS, describe_fields
+
+    silent = [
+        f"{model.__name__}.{name}"
+        for _, model in SECTIONS
+        for name in model.model_fields
+        if not describe_fields(model).get(name)
+    ]
+    assert silent == []
+
+
 def test_every_make_target_in_the_pages_exists(root: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (root / "Makefile").read_text(), re.MULTILINE))
     for page in [*root.glob("*.md"), *root.glob("docs/*.md")]:

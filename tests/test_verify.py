@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -81,6 +83,8 @@ x \equiv 3 \pmod 5 # x \equiv 8 \pmod{5}
 101_2 # 5
 B # (B)
 B # \text{B. } 12
+x \in (-\infty,2) # x<2
+{x^2} # x^2
 1:2 # 2:4
 1:2 # \frac12
 5 cm # 50 mm
@@ -149,6 +153,14 @@ A, B # A
 \$5 # 5\%
 odd # add
 4 # 4\sqrt(2)
+1<x<3 # 1<y<3
+x \in (0,1) # y \in (0,1)
+x = 4 \text{ and } x = 5 # y = 4 \text{ and } x = 5
+(12,12) # [12,12)
+(-\infty,1] # [-\infty,1]
+-1 > -2 # -1 > -6
+\{1,2,3\} # \{1,2,-3\}
+③(0,-2) # ③(9,-2)
 """
 
 
@@ -233,6 +245,19 @@ def test_importing_the_verifier_does_not_import_sympy() -> None:
         "assert 'sympy' not in sys.modules and 'multiprocessing' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_every_example_of_the_rule_table_gets_the_verdict_it_shows(root: Path) -> None:
+    lines = (root / "docs" / "verifier.md").read_text().splitlines()
+    examples = [re.findall(r"`([^`]+)`", line) for line in lines if line.startswith("| ")]
+    shown = [parts[-3:] for parts in examples if len(parts) >= 3]
+    assert len(shown) > 40
+    for gold, answer, verdict in shown:
+        kind = (
+            "trace" if (len(answer) > 3 and "boxed" in answer) or "answer" in answer else "answer"
+        )
+        found = verify(gold, answer, kind=kind)  # type: ignore[arg-type]
+        assert (gold, answer, found.verdict) == (gold, answer, verdict)
 
 
 # -- laws -----------------------------------------------------------------------------------------

@@ -57,6 +57,14 @@ BULKY = [
     r"\sqrt{1+" * 40 + "x" + "}" * 40,
     r"0.\overline{" + "123" * 600 + "}",
 ]
+# True, and far beyond a fifth of a second: three cosines of unlike angles.
+SLOW_IDENTITY = (
+    r"4\cos\frac{\pi}{97}\cos\frac{\pi}{89}\cos\frac{\pi}{83}",
+    r"\cos(\frac{\pi}{97}+\frac{\pi}{89}+\frac{\pi}{83})"
+    r"+\cos(\frac{\pi}{97}+\frac{\pi}{89}-\frac{\pi}{83})"
+    r"+\cos(\frac{\pi}{97}-\frac{\pi}{89}+\frac{\pi}{83})"
+    r"+\cos(\frac{\pi}{89}+\frac{\pi}{83}-\frac{\pi}{97})",
+)
 GOLDS = ["5", "x+1", r"\frac{7^{7^{8}}-1}{6}", "(1,2)"]
 
 
@@ -102,7 +110,7 @@ def test_a_hostile_gold_never_makes_an_answer_correct() -> None:
 def test_a_check_that_overruns_its_deadline_is_a_timeout_and_the_next_one_works() -> None:
     limits = Limits(worker_s=0.2)
     start = time.perf_counter()
-    found = compare(r"(1+\sqrt2)^{1999}", r"(1+\sqrt2)^{1998}(1+\sqrt3)", limits=limits)
+    found = compare(SLOW_IDENTITY[0], SLOW_IDENTITY[1], limits=limits)
     assert found.verdict == "timeout"
     assert time.perf_counter() - start < 0.4
     assert compare(r"\cos 3x", r"4\cos^3 x-3\cos x").verdict == "correct"

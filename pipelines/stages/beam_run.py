@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import difflib
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,6 +11,8 @@ from typing import Any
 
 from butwait.pipelines.failures import raised_here
 from butwait.schemas.errors import ConfigError
+
+OWN_FLAGS = ("--limit", "--dry-run", "--set", "--runner", "--out", "--cache", "--from", "--debug")
 
 DEFAULT_RUNNER = "FnApiRunner"
 """``DirectRunner`` first tries to fetch a Go binary and may silently become another runner."""
@@ -42,6 +46,36 @@ def run_pipeline(
     build(pipeline)
     with raised_here(status):
         pipeline.run().wait_until_finish()
+
+
+def check_options(runner: str, options: Sequence[str]) -> None:
+    """Refuse a flag that nobody knows: Beam would drop it without a word.
+
+    Other runners than the default may get flags from their job server; theirs are left alone.
+
+    Raises:
+        ConfigError: With the nearest known flag.
+    """
+    if not options or runner != DEFAULT_RUNNER:
+        return
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    pending = list(PipelineOptions.__subclasses__())
+    while pending:
+        section = pending.pop()
+        pending.extend(section.__subclasses__())
+        if "_add_argparse_args" in vars(section):
+            section._add_argparse_args(parser)
+    try:
+        _, unknown = parser.parse_known_args(list(options))
+    except argparse.ArgumentError as error:
+        raise ConfigError(f"Beam flag {error.argument_name}: {error.message}") from error
+    if unknown:
+        known = [*parser._option_string_actions, *OWN_FLAGS]
+        close = difflib.get_close_matches(unknown[0].partition("=")[0], known, 1)
+        hint = f"did you mean {close[0]}?" if close else "see butwait build --help"
+        raise ConfigError(f"{unknown[0]!r} is neither butwait's flag nor Beam's; {hint}")
 
 
 def quiet_beam() -> None:

@@ -15,13 +15,20 @@ from butwait.schemas.errors import RequestRefused
 from butwait.schemas.question import Question
 from butwait.schemas.recipe import SamplingSpec
 from butwait.schemas.recipe_rows import ButWaitSpec
-from butwait.schemas.sampling import Completion, Sampler, SampleRequest, SamplingParameters
+from butwait.schemas.sampling import (
+    Completion,
+    ModelIdentity,
+    Sampler,
+    SampleRequest,
+    SamplingParameters,
+)
 from butwait.schemas.trajectory import Trajectory
+from butwait.schemas.verdict import Verdict
 from butwait.transforms.but_wait import join_continuation, joiner, pick_sources
 from butwait.transforms.prompts import build_messages, fill_template
 from butwait.transforms.seeds import derive_seed
 from butwait.transforms.thoughts import continuation_prefix
-from butwait.transforms.verify import VERIFIER_VERSION, Limits, verify
+from butwait.transforms.verify import Limits, verify
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,15 @@ class Outcome:
 
     trajectories: tuple[Trajectory, ...]
     letters: tuple[DeadLetter, ...]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a trajectory stands among those of its question."""
+
+    index: int
+    parent_id: str | None = None
+    joiner: str = ""
 
 
 def sample_request(question: Question, plan: AskPlan, n: int) -> SampleRequest:
@@ -97,7 +113,7 @@ async def sample_question(
         return Outcome((), _refused(question, request, range(request.n), refusal))
     samples = await asyncio.gather(
         *(
-            _grade(question, sampler, plan, request, completion, completion.index, None, "")
+            _grade(question, sampler, plan, request, completion, Place(completion.index))
             for completion in completions
         )
     )
@@ -147,9 +163,8 @@ async def _continue(
             [completion] = await sampler.sample(request)
         except RequestRefused as refusal:
             return Outcome(tuple(done), _refused(question, request, [place], refusal))
-        parent = await _grade(
-            question, sampler, plan, request, completion, place, parent.id, between
-        )
+        here = Place(place, parent.id, between)
+        parent = await _grade(question, sampler, plan, request, completion, here)
         done.append(parent)
         text = join_continuation(before, between, completion.text)
     return Outcome(tuple(done), ())
@@ -161,9 +176,7 @@ async def _grade(
     plan: AskPlan,
     request: SampleRequest,
     completion: Completion,
-    index: int,
-    parent_id: str | None,
-    joiner: str,
+    place: Place,
 ) -> Trajectory:
     """Verify one completion and make its record.
 
@@ -178,19 +191,30 @@ async def _grade(
         finish_reason=completion.finish_reason,
         limits=Limits(worker_s=plan.deadline_s),
     )
-    identity = sampler.identity
+    return _record(question, sampler.identity, plan, request, completion, place, verdict)
+
+
+def _record(
+    question: Question,
+    identity: ModelIdentity,
+    plan: AskPlan,
+    request: SampleRequest,
+    completion: Completion,
+    place: Place,
+    verdict: Verdict,
+) -> Trajectory:
     return Trajectory(
-        id=f"{question.id}-{request.step}-{index}",
+        id=f"{question.id}-{request.step}-{place.index}",
         question_id=question.id,
         step=request.step,
-        sample_index=index,
-        parent_id=parent_id,
-        joiner=joiner,
+        sample_index=place.index,
+        parent_id=place.parent_id,
+        joiner=place.joiner,
         text=completion.text,
         finish_reason=completion.finish_reason,
         n_prompt_tokens=completion.n_prompt_tokens,
         n_completion_tokens=completion.n_completion_tokens,
-        seed=completion.seed,
+        seed=None if plan.recorded else completion.seed,
         parameters=None if plan.recorded else request.parameters,
         prompt_preset=plan.preset,
         model=identity.id,
@@ -200,7 +224,7 @@ async def _grade(
         rule=verdict.rule,
         extracted=verdict.extracted,
         answer_canonical=verdict.prediction_canonical,
-        verifier_version=VERIFIER_VERSION,
+        verifier_version=verdict.verifier_version,
         label=completion.label,
         r1_derived=plan.r1_derived,
     )

@@ -12,8 +12,10 @@ from butwait.transforms.verify.equations import same_equation, same_inequality
 from butwait.transforms.verify.limits import Limits
 from butwait.transforms.verify.readings import (
     Record,
+    any_name,
     as_choice,
     as_equation,
+    common_name,
     degree_unit,
     degrees_of,
     hundredth,
@@ -181,7 +183,9 @@ class Comparison:
             return every([self._plain(value, other[name]) for name, value in one])
         record, rest = (one, b) if one else (two, a)
         assert record is not None
-        if not isinstance(rest, Seq) or rest.kind == "set" or len(rest.items) != len(record):
+        if not isinstance(rest, Seq) or rest.kind == "set" or any_name(rest):
+            return False
+        if len(rest.items) != len(record):
             return False
         pairs = zip([value for _, value in record], rest.items, strict=True)
         if one:
@@ -197,7 +201,11 @@ class Comparison:
     # -- collections -------------------------------------------------------------------------
 
     def _sequences(self, a: Settled, b: Settled) -> bool | None:
-        a, b = unnamed(a), unnamed(b)
+        names = common_name(a), common_name(b)
+        if names[0] is not None and names[1] is not None and names[0] != names[1]:
+            return self._say("name", False)
+        a = unnamed(a) if names[1] is not None or not any_name(b) else a
+        b = unnamed(b) if names[0] is not None or not any_name(a) else b
         if not isinstance(a, Seq) or not isinstance(b, Seq):
             self.rule = "arity"
             return False

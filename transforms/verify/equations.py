@@ -21,7 +21,7 @@ from butwait.transforms.verify.forms import (
 )
 from butwait.transforms.verify.limits import Limits
 from butwait.transforms.verify.normal import Field
-from butwait.transforms.verify.tree import SCALARS, Chain, Node
+from butwait.transforms.verify.tree import SCALARS, Chain, Node, symbols
 
 _ONE = Fraction(1)
 Sides = tuple[Node, Node]
@@ -29,6 +29,8 @@ Sides = tuple[Node, Node]
 
 def same_equation(a: Sides, b: Sides, limits: Limits) -> bool | None:
     """Whether one equation, as (left, right), is a constant multiple of another."""
+    if not _has_variable(*a) or not _has_variable(*b):
+        return a == b
     try:
         one, two = _cleared(*a, limits), _cleared(*b, limits)
         return _proportion(one, two, limits) is not None
@@ -44,7 +46,7 @@ def same_inequality(
     """Whether two inequalities are the same up to a positive factor and direction."""
     if len(a.items) != len(b.items):
         return False
-    if len(a.items) == 2 and all(isinstance(x, SCALARS) for x in (*a.items, *b.items)):
+    if len(a.items) == 2 and _has_variable(*a.items) and _has_variable(*b.items):
         return _same_single(a, b, limits)
     turned = Chain(tuple(reversed(b.items)), tuple(_FLIP[r] for r in reversed(b.relations)))
     for other in (b, turned):
@@ -53,6 +55,13 @@ def same_inequality(
             if all(part is True for part in parts):
                 return True
     return False
+
+
+def _has_variable(left: Node, right: Node) -> bool:
+    """Whether both sides are scalars with a variable on one of them at least."""
+    if not isinstance(left, SCALARS) or not isinstance(right, SCALARS):
+        return False
+    return bool(symbols(left) | symbols(right))
 
 
 def _same_single(a: Chain, b: Chain, limits: Limits) -> bool | None:

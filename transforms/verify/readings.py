@@ -69,15 +69,26 @@ def _name_and_value(item: Node) -> tuple[str, Node] | None:
     return None
 
 
+def any_name(node: Settled) -> bool:
+    """Whether some item of a list is ``name = value``."""
+    return isinstance(node, Seq) and any(_name_and_value(item) for item in node.items)
+
+
+def common_name(node: Settled) -> str | None:
+    """The one name of every item of a list such as ``x = 1 or x = 2``."""
+    if not isinstance(node, Seq) or node.kind == "tuple":
+        return None
+    pairs = [_name_and_value(item) for item in node.items]
+    names = {pair[0] if pair else None for pair in pairs}
+    return names.pop() if len(names) == 1 else None
+
+
 def unnamed(node: Settled) -> Settled:
     """``x = 1 or x = 2`` as the list of its values."""
-    if not isinstance(node, Seq) or node.kind == "tuple":
+    if common_name(node) is None or not isinstance(node, Seq):
         return node
     pairs = [_name_and_value(item) for item in node.items]
-    known = [pair for pair in pairs if pair is not None]
-    if len(known) == len(pairs) and len({name for name, _ in known}) == 1:
-        return Seq(node.kind, tuple(value for _, value in known), node.joiner)
-    return node
+    return Seq(node.kind, tuple(pair[1] for pair in pairs if pair), node.joiner)
 
 
 def terms(node: Settled) -> tuple[Node, ...] | None:

@@ -39,19 +39,10 @@ def _compare(a: Node, b: Node, limits: Limits) -> int:
     return result
 
 
-def _infinite(piece: Piece, limits: Limits) -> Piece:
-    # An end at infinity never belongs to the set, whatever bracket was written.
-    low, high, low_closed, high_closed = piece
-    low_closed = low_closed and order(low, MINUS, limits) != 0
-    high_closed = high_closed and order(high, PLUS, limits) != 0
-    return low, high, low_closed, high_closed
-
-
 def merge(pieces: list[Piece], limits: Limits) -> Region | None:
     """The union of pieces, sorted and joined where they touch; None beyond 50 pieces."""
     if len(pieces) > 50:
         return None
-    pieces = [_infinite(piece, limits) for piece in pieces]
     try:
         return Region(tuple(_merge_ordered(pieces, limits)))
     except _Unordered:
@@ -123,12 +114,12 @@ def _overlap(a: Piece, b: Piece, limits: Limits) -> Piece:
     return low, high, low_closed, high_closed
 
 
-def ray(relation: str, end: Node, limits: Limits) -> Region | None:
+def ray(relation: str, end: Node) -> Region | None:
     """Where ``x relation end`` holds."""
     if relation in ("<", "le"):
-        return Region((_infinite((MINUS, end, False, relation == "le"), limits),))
+        return Region(((MINUS, end, False, relation == "le"),))
     if relation in (">", "ge"):
-        return Region((_infinite((end, PLUS, relation == "ge", False), limits),))
+        return Region(((end, PLUS, relation == "ge", False),))
     if relation == "ne":
         return Region(((MINUS, end, False, False), (end, PLUS, False, False)))
     return None

@@ -135,7 +135,7 @@ def _settle_seq(node: Seq, limits: Limits) -> Settled:
     if node.kind == "list":
         region = _joined_region(node, limits)
         if region is not None:
-            return region
+            return _of_variable(region, _list_variables(node))
     if node.kind == "tuple" and _is_open_interval(node):
         return region_of(node, limits) or node
     flat: list[Node] = []
@@ -179,7 +179,7 @@ def _joined_region(node: Seq, limits: Limits) -> Region | None:
     regions: list[Region] = []
     for item in node.items:
         if isinstance(item, Chain) and set(item.relations) <= _ORDERS:
-            names |= _variables(item)
+            names |= _chain_variables(item)
         elif isinstance(item, Span):
             names.add("")
         else:
@@ -198,8 +198,19 @@ def _joined_region(node: Seq, limits: Limits) -> Region | None:
     return result
 
 
-def _variables(chain: Chain) -> set[str]:
-    return {name for x in chain.items if isinstance(x, Sym) for name in (x.name,)}
+def _chain_variables(chain: Chain) -> set[str]:
+    """The variable of an inequality that has become a region; ends may hold parameters."""
+    plain = {item.name for item in chain.items if isinstance(item, Sym)}
+    return plain or {name for x in chain.items if isinstance(x, SCALARS) for name in symbols(x)}
+
+
+def _list_variables(node: Seq) -> set[str]:
+    return {name for x in node.items if isinstance(x, Chain) for name in _chain_variables(x)}
+
+
+def _of_variable(region: Region, names: set[str]) -> Settled:
+    """The region with the variable it bounds: ``x > 3`` is not ``y > 3``."""
+    return Named(Sym(names.pop()), region) if len(names) == 1 else region
 
 
 # -- relations ------------------------------------------------------------------------------------
@@ -216,12 +227,14 @@ def _settle_chain(node: Chain, limits: Limits) -> Settled:
     if not relations:
         return settle(items[0], limits)
     if relations == ["in"]:
-        return settle(items[1], limits)
+        inside = settle(items[1], limits)
+        return Named(items[0], inside) if is_name(items[0]) else inside
     if set(relations) == {"="}:
         return _settle_equation(items, limits)
     if set(relations) <= _ORDERS:
-        region = region_of(Chain(tuple(items), tuple(relations)), limits)
-        return region if region is not None else Chain(tuple(items), tuple(relations))
+        chain = Chain(tuple(items), tuple(relations))
+        region = region_of(chain, limits)
+        return chain if region is None else _of_variable(region, _chain_variables(chain))
     raise Unreadable("mixed relations")
 
 
@@ -270,11 +283,13 @@ def _is_scalar(node: Node) -> bool:
 def region_of(node: Node, limits: Limits) -> Region | None:
     """The union of intervals a node stands for, or None when it is no such thing."""
     if isinstance(node, Span):
-        return merge([(node.low, node.high, node.low_closed, node.high_closed)], limits)
+        span = merge([(node.low, node.high, node.low_closed, node.high_closed)], limits)
+        # Ends in the wrong order: whatever was meant, it was not the empty set.
+        return span if span is not None and span.pieces else None
     if isinstance(node, Seq) and node.kind == "tuple" and len(node.items) == 2:
         low, high = node.items
         if isinstance(low, SCALARS) and isinstance(high, SCALARS):
-            return merge([(low, high, False, False)], limits)
+            return region_of(Span(low, high, False, False), limits)
     if isinstance(node, Seq) and node.kind == "set" and all(map(_is_scalar, node.items)):
         flat = [v for item in node.items for v in expand_signs(item)]
         return merge([(v, v, True, True) for v in flat], limits)
@@ -307,6 +322,15 @@ def _built(node: Builder, limits: Limits) -> Region | None:
     if node.domain not in (None, NamedSet("R")):
         return None
     condition = node.condition
+    bounded = (
+        _chain_variables(condition)
+        if isinstance(condition, Chain)
+        else _list_variables(condition)
+        if isinstance(condition, Seq)
+        else set()
+    )
+    if bounded - {node.variable}:
+        return None
     if isinstance(condition, Chain) and condition.relations == ("in",):
         return region_of(condition.items[1], limits)
     if isinstance(condition, Chain) and condition.relations == ("=",):
@@ -322,9 +346,9 @@ def _chain_region(node: Chain, limits: Limits) -> Region | None:
         relation = node.relations[0]
         if isinstance(left, SCALARS) and isinstance(right, SCALARS):
             if isinstance(left, Sym) and left.name not in symbols(right):
-                return ray(relation, right, limits)
+                return ray(relation, right)
             if isinstance(right, Sym) and right.name not in symbols(left):
-                return ray(_FLIP[relation], left, limits)
+                return ray(_FLIP[relation], left)
             return _absolute(node, limits) or _linear(node, limits)
         return None
     if len(node.items) == 3 and isinstance(node.items[1], Sym):
@@ -334,8 +358,8 @@ def _chain_region(node: Chain, limits: Limits) -> Region | None:
             return None
         if one[0] != two[0] and {one, two} & {"<", "le"} and {one, two} & {">", "ge"}:
             return None
-        first = ray(_FLIP[one], low, limits)
-        second = ray(two, high, limits)
+        first = ray(_FLIP[one], low)
+        second = ray(two, high)
         if first is None or second is None:
             return None
         both = intersect(first, second, limits)
@@ -373,4 +397,4 @@ def _linear(node: Chain, limits: Limits) -> Region | None:
     if terms or not slope or form.den != ONE_DEN:
         return None
     relation = node.relations[0] if slope > 0 else _FLIP[node.relations[0]]
-    return ray(relation, number(-offset / slope), limits)
+    return ray(relation, number(-offset / slope))

@@ -97,11 +97,11 @@ def _read_clean(text: str, limits: Limits, grouped: bool) -> Node:
         return Text(words)
 
 
-def _read_body(text: str, limits: Limits) -> Node | None:
+def _read_body(text: str, limits: Limits) -> Node:
     try:
         return read_answer(text, limits)
     except Unreadable:
-        return None
+        return Text("".join(text.split()))
 
 
 class Shapes:

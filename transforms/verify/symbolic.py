@@ -104,6 +104,8 @@ def _constant_is_zero(diff: Any) -> bool | None:
         return False
     if _tangent_is_zero(diff, near):
         return True
+    if sp.expand(sp.sqrtdenest(diff)) == 0:
+        return True
     if diff.is_algebraic and sp.count_ops(diff) < 60:
         x = sp.Symbol("x")
         return bool(sp.minimal_polynomial(diff, x) == x)

@@ -43,7 +43,7 @@ _WRAPPED = re.compile(
 )
 _CHOICE_ALONE = re.compile(r"\(\s*([A-Za-z])\s*\)|([A-Z])[.)]?")
 _CHOICE_BODY = re.compile(
-    r"(?:\(\s*([A-Za-z])\s*\)|([A-Za-z])\s*[).]|([A-Z]):)[~ \\:]*\s*(\S.*)", re.S
+    r"(?:\(\s*([A-Za-z])\s*\)|([A-Za-z])\s*[).]|([A-Z]):)(?:\\[,;: ]|[~ :])*(\S.*)", re.S
 )
 _CHOICE_PREFIX = re.compile(r"(?:the )?(?:correct )?(?:option|choice|answer)(?: is)?:? +", re.I)
 _PHRASE = re.compile(r"[A-Za-z]{2,}(?: [A-Za-z]{2,})+[.]?")
@@ -137,6 +137,6 @@ def plain_words(text: str) -> str | None:
     kept = " ".join(words) or " ".join(plain.split())
     if any(len(word) > 1 and word.isalpha() for word in kept.split()):
         return kept
-    # Circled numbers and scripts without spaces: the marks themselves are the answer.
-    marks = "".join(c for c in text if not c.isascii() and not c.isspace() and c not in "⋅×…")
-    return marks or None
+    # Circled numbers and scripts without spaces: the text itself is the answer.
+    marked = any(not c.isascii() and not c.isspace() and c not in "⋅×…" for c in text)
+    return "".join(text.split()) if marked else None
