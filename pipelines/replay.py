@@ -26,7 +26,7 @@ from butwait.pipelines.sources.place import BadRecord, RecordRange, cut_ranges, 
 from butwait.pipelines.sources.read import find_place
 from butwait.pipelines.sources.stream import stream_records
 from butwait.pipelines.tables import write_records
-from butwait.schemas.errors import SamplerError, SchemaError
+from butwait.schemas.errors import RequestRefused, SamplerError, SchemaError
 from butwait.schemas.recipe import ReplaySpec
 from butwait.schemas.record import Record
 from butwait.schemas.sampling import Completion, ModelIdentity, SampleRequest
@@ -51,12 +51,6 @@ class Recording(Record):
     n_tokens: int | None
     finish_reason: str
     """``stop``, ``length``, the recording's own word, or ``unknown``."""
-
-
-class NotRecordedError(SamplerError):
-    """Fewer trajectories are recorded than were asked for."""
-
-    reason = "not_recorded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,16 +167,17 @@ class ReplaySampler:
         """Return the first ``request.n`` recorded trajectories; unknown token counts are 0.
 
         Raises:
-            NotRecordedError: Fewer are recorded.
+            RequestRefused: ``not_recorded``: fewer are recorded.
             SamplerError: The request continues a text, which a recording cannot.
         """
         if request.prefix:
             raise SamplerError(f"{request.question_id}: a recording cannot continue a text")
         rows = self._find(request.question_id[:17])
         if len(rows) < request.n:
-            raise NotRecordedError(
-                f"not_recorded: {request.question_id} has {len(rows)} recorded trajectories,"
-                f" {request.n} were asked for; set replay.n to what there is"
+            raise RequestRefused(
+                "not_recorded",
+                f"{request.question_id} has {len(rows)} recorded trajectories,"
+                f" {request.n} were asked for; set replay.n to what there is",
             )
         return [
             Completion(

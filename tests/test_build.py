@@ -199,3 +199,35 @@ def test_two_worker_processes_give_the_same_bytes_as_one(world: Path, server: Fa
         beam_options=("--direct_running_mode=multi_processing", "--direct_num_workers=2"),
     )
     assert dataset_bytes(second) == dataset_bytes(first)
+
+
+def test_samples_that_failed_for_the_servers_sake_are_asked_again_by_the_next_run(
+    world: Path, server: FakeOpenAI
+) -> None:
+    document = recipe_document(server.url, block_size=4)
+    document["server"] |= {"max_in_flight": 4, "n_retries": 0}
+    server.faults.extend(["500", "cut", "fewer"])
+    said: list[str] = []
+    run = build(world, document, say=said.append)
+    bins = read_ledger(run.root).samples.bins
+    assert sum(n for name, n in bins.items() if name.startswith("failed")) == 12
+    assert any("asked again by the same command" in line for line in said)
+    asked = server.n_requests
+    run = build(world, document, say=said.append)
+    assert 0 < server.n_requests - asked <= 3 * 2, "three questions, each with its continuation"
+    assert not any(name.startswith("failed") for name in read_ledger(run.root).samples.bins)
+    reference = build(world, document, out="whole")
+    assert {k: v for k, v in dataset_bytes(run).items() if k != "card"} == {
+        k: v for k, v in dataset_bytes(reference).items() if k != "card"
+    }
+
+
+def test_a_server_that_refuses_everything_stops_the_build_soon(
+    world: Path, server: FakeOpenAI
+) -> None:
+    document = recipe_document(server.url)
+    document["server"]["max_in_flight"] = 8
+    server.faults.extend(["400"] * 1000)
+    with pytest.raises(SamplerError, match="8 questions in a row failed, the last with refused"):
+        build(world, document)
+    assert server.n_requests < N

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from butwait.pipelines.pocket import corpus
+from butwait.schemas.errors import SourceError
 from butwait.trainer.pocket import measure, tokens
 from butwait.trainer.pocket.examples import (
     Example,
@@ -175,7 +176,7 @@ def test_a_corpus_that_is_too_short_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "plain.jsonl"
     path.write_text(json.dumps(RECORD) + "\n", encoding="utf-8")
     assert read_records(path, 0, 1) == [RECORD]
-    with pytest.raises(ValueError, match="ends before record 2"):
+    with pytest.raises(SourceError, match="ends before record 2"):
         read_records(path, 0, 2)
 
 

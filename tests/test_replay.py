@@ -13,14 +13,13 @@ import pytest
 from butwait.pipelines import replay as replay_module
 from butwait.pipelines.recipe_file import load_recipe
 from butwait.pipelines.replay import (
-    NotRecordedError,
     RecordingCounts,
     ReplaySampler,
     partition_recordings,
     recordings_path,
     resolve_replay,
 )
-from butwait.schemas.errors import SamplerError, SourceError
+from butwait.schemas.errors import RequestRefused, SamplerError, SourceError
 from butwait.schemas.recipe import ReplayColumns, ReplaySpec
 from butwait.schemas.record import Message
 from butwait.schemas.sampling import (
@@ -104,10 +103,10 @@ def test_rows_of_one_problem_add_up_in_file_order(tmp_path: Path) -> None:
 def test_fewer_recorded_than_asked_is_refused_with_the_number(tmp_path: Path) -> None:
     partition(openr1(), tmp_path)
     path = recordings_path(tmp_path, 0)
-    with pytest.raises(NotRecordedError, match=r"not_recorded: .* has 1 recorded") as caught:
+    with pytest.raises(RequestRefused, match=r"not_recorded: .* has 1 recorded") as caught:
         sample(path, request("What is 3+3?", 2))
     assert caught.value.reason == "not_recorded"
-    with pytest.raises(NotRecordedError, match="has 0 recorded"):
+    with pytest.raises(RequestRefused, match="has 0 recorded"):
         sample(path, request("What is 9+9?", 1))
     assert count(path, "What is 9+9?") == 0
 

@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from butwait.pipelines.sampling.connect import connect, normalize_url
-from butwait.pipelines.sampling.refusals import RequestRefused, ServerGone
+from butwait.pipelines.sampling.refusals import ServerGone
 from butwait.pipelines.sampling.vllm_client import Patience, VllmClient
 from butwait.pipelines.sampling.wire import read_completions
-from butwait.schemas.errors import ConfigError, SamplerError
+from butwait.schemas.errors import ConfigError, RequestRefused, SamplerError
 from butwait.schemas.record import Message
 from butwait.schemas.sampling import ModelIdentity, SampleRequest, SamplingParameters
 
@@ -123,7 +123,7 @@ def test_a_stalled_reply_is_asked_for_again(server: FakeOpenAI) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "reason"), [("500", "refused"), ("cut", "bad_reply"), ("reset", "unreachable")]
+    ("fault", "reason"), [("500", "server_error"), ("cut", "bad_reply"), ("reset", "unreachable")]
 )
 def test_a_failure_that_stays_is_this_requests_alone(
     server: FakeOpenAI, fault: Any, reason: str

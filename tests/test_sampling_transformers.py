@@ -11,14 +11,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from butwait.pipelines.sampling.refusals import RequestRefused
 from butwait.pipelines.sampling.transformers_engine import (
     COLD,
     MAX_ROWS,
     TransformersSampler,
     draw_token,
 )
-from butwait.schemas.errors import SamplerError
+from butwait.schemas.errors import RequestRefused, SamplerError
 from butwait.schemas.record import Message
 from butwait.schemas.sampling import Completion, ModelIdentity, SampleRequest, SamplingParameters
 

@@ -12,9 +12,8 @@ import pytest
 
 from butwait.pipelines.sampling.connect import connect
 from butwait.pipelines.sampling.engine import Endpoint, make_sampler, open_sampler
-from butwait.pipelines.sampling.refusals import RequestRefused
 from butwait.pipelines.sampling.vllm_server import find_death
-from butwait.schemas.errors import ConfigError, SamplerError
+from butwait.schemas.errors import ConfigError, RequestRefused, SamplerError
 from butwait.schemas.recipe import ModelSpec, ServerSpec
 from butwait.schemas.record import Message
 from butwait.schemas.sampling import Completion, SampleRequest, SamplingParameters

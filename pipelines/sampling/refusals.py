@@ -1,15 +1,13 @@
 """How an engine fails: one request (the others go on), or all of them (the build stops).
 
 Reasons of a refused request: ``context_overflow`` (prompt or ``max_tokens`` longer than the
-context), ``refused`` (4xx, or 429/5xx through all retries), ``timeout``, ``unreachable``
-(connections broke through all retries), ``bad_reply`` (no usable JSON).
+context), ``refused`` (4xx), ``server_error`` (408, 425, 429 and 5xx through all retries),
+``timeout``, ``unreachable`` (connections broke through all retries), ``bad_reply`` (no usable JSON).
 """
 
 from __future__ import annotations
 
-from butwait.schemas.errors import RequestRefused, SamplerError
-
-__all__ = ["RequestRefused", "ServerGone"]
+from butwait.schemas.errors import SamplerError
 
 
 class ServerGone(SamplerError):

@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from butwait.pipelines.sampling.refusals import RequestRefused
-from butwait.schemas.errors import SamplerError
+from butwait.schemas.errors import RequestRefused, SamplerError
 from butwait.schemas.sampling import Completion, ModelIdentity, SampleRequest
 
 MAX_ROWS = 64

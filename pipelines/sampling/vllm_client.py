@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from butwait.pipelines.sampling.refusals import RequestRefused, ServerGone
+from butwait.pipelines.sampling.refusals import ServerGone
 from butwait.pipelines.sampling.wire import (
     read_completions,
     read_refusal,
@@ -27,12 +27,12 @@ from butwait.pipelines.sampling.wire import (
     write_messages,
     write_sampling,
 )
+from butwait.schemas.errors import RequestRefused
 from butwait.schemas.sampling import Completion, ModelIdentity, SampleRequest
 
 T = TypeVar("T")
 MAX_PAUSE_S = 30.0
 MAX_RETRY_AFTER_S = 120.0
-_PASSING_STATUS = (408, 429)
 
 
 def report_no_death() -> str | None:
@@ -216,7 +216,7 @@ class VllmClient:
         if response.status_code != 200:
             body = self._hide(response.text)
             refusal = read_refusal(response.status_code, body, _hide_in(parsed, self._hide))
-            if response.status_code >= 500 or response.status_code in _PASSING_STATUS:
+            if refusal.reason == "server_error":
                 raise _Passing(refusal, after_s=read_retry_after(response))
             raise refusal
         try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from butwait.pipelines.sampling.refusals import RequestRefused
+from butwait.schemas.errors import RequestRefused
 from butwait.schemas.sampling import Completion, SampleRequest
 
 MAX_MESSAGE = 500
@@ -22,6 +22,8 @@ _NEUTRAL = {
     "presence_penalty": 0.0,
     "frequency_penalty": 0.0,
 }
+PASSING_STATUS = (408, 425, 429)
+"""Client errors that another attempt may cure; so may every 5xx."""
 _OVERFLOW = ("maximum context length", "max_model_len", "maximum model length")
 
 
@@ -123,7 +125,8 @@ def read_refusal(status: int, body: str, parsed: object) -> RequestRefused:
     message = shorten(message)
     if status == 400 and any(sign in message for sign in _OVERFLOW):
         return RequestRefused("context_overflow", message)
-    return RequestRefused("refused", f"the server answered {status}: {message}")
+    reason = "server_error" if status >= 500 or status in PASSING_STATUS else "refused"
+    return RequestRefused(reason, f"the server answered {status}: {message}")
 
 
 def shorten(text: str, limit: int = MAX_MESSAGE) -> str:

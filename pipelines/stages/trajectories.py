@@ -41,8 +41,10 @@ from butwait.schemas.question import Question
 from butwait.schemas.sampling import Sampler
 from butwait.schemas.trajectory import Trajectory
 
-PASSING_REASONS = ("timeout", "unreachable", "bad_reply")
+PASSING_REASONS = ("timeout", "unreachable", "bad_reply", "server_error")
 """Reasons that are the server's, not the request's: the next run asks again."""
+OWN_REASONS = ("context_overflow", "not_recorded")
+"""Reasons that are one question's own, however many questions in a row have them."""
 
 
 @dataclass(frozen=True)
@@ -183,13 +185,13 @@ class SampleBlocks(beam.DoFn):  # type: ignore[misc]
             SamplerError: As many questions in a row as the server holds failed for reasons that
                 are not their own.
         """
-        passing = [x for x in outcome.letters if x.reason in PASSING_REASONS]
-        self._failing = self._failing + 1 if passing else 0
+        foreign = [x for x in outcome.letters if x.reason not in OWN_REASONS]
+        self._failing = self._failing + 1 if foreign else 0
         most = max(8, self._plan.max_in_flight)
         if self._failing >= most:
             raise SamplerError(
-                f"{most} questions in a row failed, the last with {passing[0].reason} "
-                f"({passing[0].detail}); look at the server, then run the same command again"
+                f"{most} questions in a row failed, the last with {foreign[0].reason} "
+                f"({foreign[0].detail}); look at the server, then run the same command again"
             )
 
     def _write(self, block: Block, outcomes: Sequence[Outcome]) -> None:

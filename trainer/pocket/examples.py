@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from butwait.schemas.errors import SourceError
 from butwait.trainer.pocket.tokens import END
 
 BATCHES_A_BUCKET = 16
@@ -32,12 +33,12 @@ def read_records(path: Path, start: int, stop: int) -> list[dict[str, Any]]:
     """Read records ``start`` to ``stop`` (exclusive) of a JSON Lines file.
 
     Raises:
-        ValueError: If the file holds fewer than ``stop`` records.
+        SourceError: If the file holds fewer than ``stop`` records.
     """
     with path.open(encoding="utf-8") as file:
         records = [json.loads(line) for line in islice(file, start, stop)]
     if len(records) != stop - start:
-        raise ValueError(f"{path} ends before record {stop}: write a longer corpus")
+        raise SourceError(f"{path} ends before record {stop}: write a longer corpus")
     return records
 
 

@@ -1,6 +1,6 @@
 """The pocket model: a plain ``LlamaForCausalLM`` of about 0.65 M parameters, and its folder.
 
-Head size 32 is the smallest that vLLM's CPU build takes. The folder is an ordinary Hugging Face
+Head size 32 is one that vLLM's CPU build loads. The folder is an ordinary Hugging Face
 checkpoint (bfloat16 weights, tokenizer, chat template) plus ``training.json``, the model's record.
 """
 

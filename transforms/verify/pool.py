@@ -32,7 +32,7 @@ class Worker:
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         environment.pop("PYTHONINSPECT", None)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "butwait.transforms.verify.worker"],
+            [sys.executable, "-P", "-m", "butwait.transforms.verify.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
