@@ -2,7 +2,7 @@
 
 Reasons of a refused request: ``context_overflow`` (prompt or ``max_tokens`` longer than the
 context), ``refused`` (4xx), ``server_error`` (408, 425, 429 and 5xx through all retries),
-``timeout``, ``unreachable`` (connections broke through all retries), ``bad_reply`` (no usable JSON).
+``timeout``, ``unreachable`` (connections broke through all retries), ``bad_reply`` (not JSON).
 """
 
 from __future__ import annotations
