@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hub.server import HubServer
+from hub.state import ALICE_WRITE
 
 from butwait.pipelines.cli import run_command
 from tests.build_world import add, recipe_document, write_questions
@@ -173,6 +175,24 @@ def test_a_push_without_a_token_says_how_to_get_one(tmp_path: Path, server: Fake
     recipe = write_recipe(tmp_path, recipe_document(server.url))
     assert run(tmp_path, "build", str(recipe)).returncode == 0
     assert_one_line(run(tmp_path, "push", "runs/sums", "me/sums"), 2, "HF_TOKEN")
+
+
+def test_push_publishes_a_run_privately_and_a_second_push_sends_nothing(
+    tmp_path: Path, server: FakeOpenAI, hub: HubServer
+) -> None:
+    recipe = write_recipe(tmp_path, recipe_document(server.url))
+    assert run(tmp_path, "build", str(recipe)).returncode == 0
+    env = {"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": ALICE_WRITE, "HF_HUB_DISABLE_XET": "1"}
+    first = run(tmp_path, "push", "runs/sums", "alice/sums", **env)
+    assert first.returncode == 0, first.stderr
+    assert "rows read back equal" in first.stderr
+    again = run(tmp_path, "push", "runs/sums", "alice/sums", **env)
+    assert "nothing had changed" in again.stderr
+    assert hub.n_commits("alice/sums") == 1
+    assert ALICE_WRITE not in first.stdout + first.stderr + again.stdout + again.stderr
+    foreign = run(tmp_path, "push", "runs/sums", "bob/sums", **env)
+    assert_one_line(foreign, foreign.returncode, "bob")
+    assert foreign.returncode in (1, 2)
 
 
 def test_a_ledger_of_no_run_and_an_unknown_option_are_refused(tmp_path: Path) -> None:
