@@ -64,13 +64,20 @@ def build_dataset(recipe: Recipe, options: BuildOptions) -> RunFolder:
     begun = time.time()
     resolved = resolve(recipe, options.base)
     run = RunFolder(options.out / recipe.name)
-    build = _Build(recipe, options, resolved, run)
-    prints = stage_fingerprints(recipe, resolved)
+    with run.held():
+        _run_stages(_Build(recipe, options, resolved, run))
+        write_manifest(run, make_manifest(run, recipe, resolved, begun))
+    return run
+
+
+def _run_stages(build: _Build) -> None:
+    """Run every stage that is not whole, and all after it."""
+    run, options = build.run, build.options
     try:
-        run.root.mkdir(parents=True, exist_ok=True)
-        write_text(run.root / "recipe.yaml", dump_recipe(recipe))
+        write_text(run.root / "recipe.yaml", dump_recipe(build.recipe))
     except OSError as error:
         raise ConfigError(f"run folder {run.root} cannot be written: {error}") from error
+    prints = stage_fingerprints(build.recipe, build.resolved)
     makers = {
         "questions": build.questions,
         "trajectories": build.trajectories,
@@ -80,14 +87,12 @@ def build_dataset(recipe: Recipe, options: BuildOptions) -> RunFolder:
     anew = False
     for stage in STAGES:
         anew = anew or stage == options.from_stage
-        if _is_whole(run, stage, prints[stage], options) and not anew:
+        if not anew and _is_whole(run, stage, prints[stage], options):
             continue
         if anew and stage == options.from_stage:
             run.clear(stage)
         makers[stage](prints[stage])
         anew = True
-    write_manifest(run, make_manifest(run, recipe, resolved, begun))
-    return run
 
 
 def _is_whole(run: RunFolder, stage: str, print_: str, options: BuildOptions) -> bool:

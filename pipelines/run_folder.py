@@ -7,6 +7,8 @@ shapes it and of the stage before. Leaves out what is inside the files.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +45,32 @@ class RunFolder:
     """Paths of one run."""
 
     root: Path
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the folder for one build; the lock goes with the process, however it ends.
+
+        Raises:
+            ConfigError: Another build is at work in it, or it cannot be written.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            file = (self.root / ".lock").open("w")
+        except OSError as error:
+            raise ConfigError(f"run folder {self.root} cannot be written: {error}") from error
+        with file:
+            try:
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except ImportError:
+                pass  # no such lock on Windows
+            except OSError as error:
+                raise ConfigError(
+                    f"another build is at work in {self.root}; wait for its end, or give this "
+                    "one another name (--set name=...)"
+                ) from error
+            yield
 
     def stage(self, name: str) -> Path:
         """Folder of a stage."""

@@ -222,6 +222,13 @@ def test_samples_that_failed_for_the_servers_sake_are_asked_again_by_the_next_ru
     }
 
 
+def test_two_builds_do_not_work_in_one_folder_at_once(world: Path, server: FakeOpenAI) -> None:
+    run = build(world, recipe_document(server.url))
+    with run.held(), pytest.raises(ConfigError, match="another build is at work"):
+        build(world, recipe_document(server.url))
+    build(world, recipe_document(server.url))
+
+
 def test_a_server_that_refuses_everything_stops_the_build_soon(
     world: Path, server: FakeOpenAI
 ) -> None:

@@ -197,8 +197,9 @@ class SampleBlocks(beam.DoFn):  # type: ignore[misc]
     def _write(self, block: Block, outcomes: Sequence[Outcome]) -> None:
         run = self._plan.run
         letters = [letter for outcome in outcomes for letter in outcome.letters]
+        path = run.dead_letters / f"trajectories-{block.name}.parquet"
+        path.unlink(missing_ok=True)  # of an attempt that was killed before its fragment
         if letters:
-            path = run.dead_letters / f"trajectories-{block.name}.parquet"
             write_records(path, letters, DeadLetter)
         trajectories = (t for outcome in outcomes for t in outcome.trajectories)
         write_records(run.stage("trajectories") / f"{block.name}.parquet", trajectories, Trajectory)
