@@ -93,8 +93,9 @@ def bootstrap(
         scores = np.array(
             [pass_at_k(n_correct[i : i + 1], n_samples, k) for i in range(len(n_correct))]
         )
-    draws = rng.integers(0, len(scores), size=(n_draws, len(scores)))
-    low, high = np.percentile(scores[draws].mean(axis=1), [2.5, 97.5])
+    # One replicate at a time: all at once would take n_draws x K numbers of memory.
+    means = [scores[rng.integers(0, len(scores), size=len(scores))].mean() for _ in range(n_draws)]
+    low, high = np.percentile(means, [2.5, 97.5])
     return Estimate(float(scores.mean()), float(low), float(high))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from butwait.pipelines.cache import SqliteCache
 from butwait.pipelines.engines import Engine
 from butwait.pipelines.fingerprints import stage_fingerprints
 from butwait.pipelines.manifest import make_manifest, write_manifest
@@ -22,12 +23,14 @@ from butwait.pipelines.stages.rows import RowsPlan, make_all_rows
 from butwait.pipelines.stages.trajectories import (
     TrajectoriesPlan,
     blocks_to_do,
+    count_failures,
     finish_trajectories,
+    first_failure,
     forget_passing_failures,
     sample_blocks,
 )
-from butwait.pipelines.tables import write_text
-from butwait.schemas.errors import ConfigError
+from butwait.pipelines.tables import count_rows, write_text
+from butwait.schemas.errors import ConfigError, SamplerError
 from butwait.schemas.recipe import Recipe
 
 
@@ -64,14 +67,16 @@ def build_dataset(recipe: Recipe, options: BuildOptions) -> RunFolder:
     begun = time.time()
     resolved = resolve(recipe, options.base)
     run = RunFolder(options.out / recipe.name)
+    # Whatever cannot be opened is found before anything is read or sampled.
+    SqliteCache(options.cache).close()
     with run.held():
-        _run_stages(_Build(recipe, options, resolved, run))
-        write_manifest(run, make_manifest(run, recipe, resolved, begun))
+        if _run_stages(_Build(recipe, options, resolved, run)):
+            write_manifest(run, make_manifest(run, recipe, resolved, begun))
     return run
 
 
-def _run_stages(build: _Build) -> None:
-    """Run every stage that is not whole, and all after it."""
+def _run_stages(build: _Build) -> bool:
+    """Run every stage that is not whole, and all after it; return whether any was run."""
     run, options = build.run, build.options
     try:
         write_text(run.root / "recipe.yaml", dump_recipe(build.recipe))
@@ -84,15 +89,15 @@ def _run_stages(build: _Build) -> None:
         "rows": build.rows,
         "card": build.card,
     }
+    if options.from_stage is not None:
+        for stage in STAGES[STAGES.index(options.from_stage) :]:
+            run.clear(stage)
     anew = False
     for stage in STAGES:
-        anew = anew or stage == options.from_stage
-        if not anew and _is_whole(run, stage, prints[stage], options):
-            continue
-        if anew and stage == options.from_stage:
-            run.clear(stage)
-        makers[stage](prints[stage])
-        anew = True
+        if anew or not _is_whole(run, stage, prints[stage], options):
+            makers[stage](prints[stage])
+            anew = True
+    return anew
 
 
 def _is_whole(run: RunFolder, stage: str, print_: str, options: BuildOptions) -> bool:
@@ -132,16 +137,28 @@ class _Build:
     def trajectories(self, print_: str) -> None:
         begun = time.monotonic()
         self.run.begin("trajectories", print_)
-        if self.resolved.replay is not None:
-            self._replay()
-        else:
-            self._sample()
-        record = finish_trajectories(self.run, print_, begun)
-        if record.counts["failed"]:
-            self.options.say(
-                f"trajectories: {record.counts['failed']} samples failed, see the ledger; "
-                "those that failed for the server's sake are asked again by the same command"
-            )
+        engine = self._replay() if self.resolved.replay is not None else self._sample()
+        self._report_failures()
+        finish_trajectories(self.run, print_, begun, {"engine": engine})
+
+    def _report_failures(self) -> None:
+        """Say what failed and why.
+
+        Raises:
+            SamplerError: Nothing but failures; the stage stays open.
+        """
+        reasons = count_failures(self.run)
+        if not reasons:
+            return
+        named = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+        if not any(count_rows(path) for path in self.run.trajectory_parts()):
+            detail = first_failure(self.run)
+            self.run.clear("trajectories")
+            raise SamplerError(f"every sample failed ({named}); the first: {detail}")
+        self.options.say(
+            f"trajectories: samples failed, see the ledger ({named}); those that failed for the "
+            "server's sake are asked again by the same command"
+        )
 
     def rows(self, print_: str) -> None:
         plan = RowsPlan(
@@ -167,25 +184,34 @@ class _Build:
         card = write_card(self.run, manifest, ledger, configs)
         self.run.finish("card", print_, time.monotonic() - begun, {"files": 1}, {card: 0})
 
-    def _replay(self) -> None:
+    def _replay(self) -> str:
         """Partition the recordings like the questions, then answer every block from them."""
         assert self.resolved.replay is not None
         folder = self.run.stage("recordings")
         self.options.say(f"replay: partitioning {self.resolved.replay.dataset}")
-        partition_recordings(self.resolved.replay, self.recipe.shards, folder)
+        counts = partition_recordings(self.resolved.replay, self.recipe.shards, folder)
+        refused = ", ".join(f"{n} {reason}" for reason, n in counts.refused.items()) or "none"
+        self.options.say(
+            f"replay: {counts.n_texts} texts of {counts.n_problems} problems; refused: {refused}"
+        )
         assert self.recipe.replay is not None
         engine = Engine(self.resolved.identity, recordings=folder, n_replayed=self.recipe.replay.n)
         self._run_blocks(engine, "trajectories (replay)")
+        return engine.identity.engine
 
-    def _sample(self) -> None:
-        """Take from the cache what it has; start a server only for what is missing."""
+    def _sample(self) -> str:
+        """Take from the cache what it has; start a server only for what is missing.
+
+        Returns:
+            The engine with its version, or that the cache alone answered.
+        """
         n_blocks = len(blocks_to_do(self.run))
         self._run_blocks(Engine(self.resolved.identity), "trajectories (cache)")
         left = len(blocks_to_do(self.run))
         if n_blocks and not left:
             self.options.say("trajectories: every sample was cached; no model is started")
         if not left:
-            return
+            return "cache"
         model = self.recipe.model
         assert model is not None
         with open_sampler(
@@ -197,6 +223,7 @@ class _Build:
             api_key=self.options.api_key,
         ) as endpoint:
             self._run_blocks(Engine(self.resolved.identity, endpoint=endpoint), "trajectories")
+            return endpoint.identity.engine
 
     def _run_blocks(self, engine: Engine, label: str) -> None:
         plan = TrajectoriesPlan(

@@ -260,7 +260,10 @@ def _list_sources(manifest: Mapping[str, Any]) -> Iterator[str]:
 
 def _explain_rebuilding(manifest: Mapping[str, Any], recipe_yaml: str) -> Iterator[str]:
     yield "## Build it again"
-    yield "Save this as `recipe.yaml` and run `butwait build recipe.yaml`."
+    yield (
+        "With the named files and model at hand, save this as `recipe.yaml` and run "
+        "`butwait build recipe.yaml`. How the model was served is left out."
+    )
     yield fence_text(recipe_yaml, "yaml")
     versions = manifest.get("versions") or {}
     if versions:

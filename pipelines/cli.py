@@ -89,6 +89,7 @@ def build(
     """Build a dataset: questions, trajectories, rows, card.
 
     A second run continues the first: whole stages are skipped, finished samples are kept.
+    BUTWAIT_API_KEY is sent to a server that asks for a key.
 
     \b
     Examples:
@@ -115,7 +116,8 @@ def build(
         runner=runner,
         beam_options=tuple(context.args),
         from_stage=from_,
-        api_key=os.environ.get("BUTWAIT_API_KEY") or os.environ.get("OPENAI_API_KEY"),
+        # Its own name: a key meant for another service must not go to a recipe's server.
+        api_key=os.environ.get("BUTWAIT_API_KEY"),
         say=_say,
     )
     if dry_run:

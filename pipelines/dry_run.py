@@ -20,11 +20,14 @@ from butwait.schemas.errors import SourceError
 from butwait.schemas.question import Question
 from butwait.schemas.recipe import Recipe
 from butwait.schemas.record import Message
+from butwait.transforms.problem_text import shard_of
 
 if TYPE_CHECKING:
     from butwait.pipelines.build import BuildOptions
 
 N_QUESTIONS = 2
+N_REMOTE = 1000
+"""Questions an estimate is given for where counting them would mean to download all."""
 _SHOWN = 400
 
 
@@ -63,10 +66,10 @@ def _sample(
         if resolved.replay is not None:
             from butwait.pipelines.replay import partition_recordings
 
-            partition_recordings(resolved.replay, 1, folder)
+            partition_recordings(resolved.replay, recipe.shards, folder)
             assert recipe.replay is not None
             engine = Engine(resolved.identity, recordings=folder, n_replayed=recipe.replay.n)
-            return asyncio.run(_ask(engine, resolved, questions))
+            return asyncio.run(_ask(engine, resolved, questions, recipe.shards))
         assert recipe.model is not None
         with open_sampler(
             recipe.model,
@@ -77,23 +80,29 @@ def _sample(
             api_key=options.api_key,
         ) as endpoint:
             engine = Engine(resolved.identity, endpoint=endpoint)
-            return asyncio.run(_ask(engine, resolved, questions))
+            return asyncio.run(_ask(engine, resolved, questions, recipe.shards))
 
 
-async def _ask(engine: Engine, resolved: Resolved, questions: Sequence[Question]) -> list[Outcome]:
+async def _ask(
+    engine: Engine, resolved: Resolved, questions: Sequence[Question], n_shards: int
+) -> list[Outcome]:
     opened = OpenEngine(engine)
     try:
-        sampler = opened.sampler(0)
-        assert sampler is not None
-        counts = [await opened.n_samples(question, 0) for question in questions]
-        return await asyncio.gather(
-            *(
-                sample_question(question, sampler, resolved.ask, n)
-                for question, n in zip(questions, counts, strict=True)
-            )
-        )
+        return [
+            await _ask_one(opened, resolved, question, shard_of(question.id, n_shards))
+            for question in questions
+        ]
     finally:
         await opened.close()
+
+
+async def _ask_one(
+    opened: OpenEngine, resolved: Resolved, question: Question, shard: int
+) -> Outcome:
+    sampler = opened.sampler(shard)
+    assert sampler is not None, "a dry run has an endpoint or recordings"
+    n = await opened.n_samples(question, shard)
+    return await sample_question(question, sampler, resolved.ask, n)
 
 
 def _print_prompt(question: Question, resolved: Resolved) -> None:
@@ -142,7 +151,7 @@ def _print_estimate(
     )
     if resolved.replay is not None:
         return
-    n_questions = sum(1 for _ in _questions(resolved)) if _is_local(recipe) else 1000
+    n_questions = sum(1 for _ in _questions(resolved)) if _is_local(recipe) else N_REMOTE
     total = per_question * n_questions
     rate = sum(tokens) / seconds
     print(

@@ -85,4 +85,14 @@ def _git_commit() -> str | None:
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.strip() or None
+    commit = done.stdout.strip()
+    return f"{commit}{_dirty(folder)}" if commit else None
+
+
+def _dirty(folder: Path) -> str:
+    """``-dirty`` where tracked files differ from the commit."""
+    done = subprocess.run(
+        ["git", "-C", str(folder), "diff", "--quiet", "HEAD"],
+        capture_output=True, timeout=30, check=False,
+    )  # fmt: skip
+    return "-dirty" if done.returncode == 1 else ""

@@ -16,6 +16,18 @@ from butwait.schemas.recipe import Recipe
 MAX_BYTES = 1_000_000
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """The safe loader, which would take the last of two equal keys without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Refuse a mapping that names a key twice."""
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise yaml.YAMLError(f"key {twice!r} stands twice in one section{node.start_mark}")
+        return super().construct_mapping(node, deep)
+
+
 def load_recipe(
     path: Path,
     overrides: Sequence[str] = (),
@@ -66,7 +78,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ConfigError(f"recipe {path} is larger than {MAX_BYTES} bytes: not a recipe")
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)  # noqa: S506
     except FileNotFoundError as error:
         raise ConfigError(f"recipe {path} does not exist; see recipes/ for examples") from error
     except (OSError, UnicodeDecodeError) as error:

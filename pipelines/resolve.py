@@ -5,15 +5,18 @@ Everything that can be wrong with a recipe on this machine is found here, before
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from butwait.pipelines.replay import ResolvedReplay, resolve_replay
+from butwait.pipelines.sampling.connect import normalize_url
 from butwait.pipelines.sampling.engine import choose_engine
 from butwait.pipelines.sampling.identity import resolve_model
 from butwait.pipelines.sources import ResolvedSource, resolve_source
 from butwait.pipelines.stages.sample_question import AskPlan
-from butwait.schemas.recipe import Recipe, SamplingSpec
+from butwait.schemas.recipe import Recipe, SamplingSpec, ServerSpec
 from butwait.schemas.recipe_rows import ButWaitSpec
 from butwait.schemas.sampling import ModelIdentity
 from butwait.transforms.prompts import read_prompt
@@ -44,6 +47,7 @@ def resolve(recipe: Recipe, base: Path) -> Resolved:
     Raises:
         ConfigError, SourceError: With what is wrong, the value, and the way out.
     """
+    sources = tuple(resolve_source(spec, base, recipe.limit) for spec in recipe.sources)
     replay = resolve_replay(recipe.replay, base) if recipe.replay is not None else None
     location = ""
     if recipe.replay is not None:
@@ -52,13 +56,14 @@ def resolve(recipe: Recipe, base: Path) -> Resolved:
         )
     else:
         assert recipe.model is not None
-        model = resolve_model(recipe.model, base)
+        if recipe.server.url is not None:
+            normalize_url(recipe.server.url)
         choice = choose_engine(recipe.server)
+        model = resolve_model(recipe.model, base, is_attached=choice.engine == "attach")
         location = model.location
-        # The family alone: a cached sample outlives the engine's version, the manifest names it.
-        family = "transformers" if choice.engine == "transformers" else "vllm"
-        identity = ModelIdentity(id=model.id, revision=model.revision, engine=family)
-    sources = tuple(resolve_source(spec, base, recipe.limit) for spec in recipe.sources)
+        engine = "transformers" if choice.engine == "transformers" else "vllm"
+        engine += _server_shape(recipe.server)
+        identity = ModelIdentity(id=model.id, revision=model.revision, engine=engine)
     but_waits = tuple(s for s in recipe.rows.root.values() if isinstance(s, ButWaitSpec))
     return Resolved(
         sources=sources,
@@ -69,6 +74,19 @@ def resolve(recipe: Recipe, base: Path) -> Resolved:
         row_context=_row_context(recipe),
         but_waits=but_waits,
     )
+
+
+def _server_shape(server: ServerSpec) -> str:
+    """A short hash of what else decides which text comes back; empty for a plain server.
+
+    An adapter's name, quantization flags and the context length change samples and so belong to
+    every cache key. The engine's version does not: a cached sample outlives it, and the stage's
+    record names it. Hashed, because flags and environment may hold secrets.
+    """
+    shape = [server.served_name, server.args, server.max_model_len, sorted(server.env.items())]
+    if not any(shape):
+        return ""
+    return "+" + hashlib.sha256(json.dumps(shape).encode()).hexdigest()[:8]
 
 
 def _ask_plan(recipe: Recipe, but_waits: tuple[ButWaitSpec, ...]) -> AskPlan:

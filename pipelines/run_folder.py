@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from butwait.pipelines.tables import file_sha256, write_text
 from butwait.schemas.errors import ConfigError
@@ -37,6 +37,8 @@ class StageRecord(Record):
     fingerprint: str
     seconds: float
     counts: dict[str, int]
+    notes: dict[str, str] = Field(default_factory=dict)
+    """What it was made with, e.g. the engine and its version."""
     files: tuple[FileRecord, ...]
 
 
@@ -116,9 +118,11 @@ class RunFolder:
         """Return the record of a whole stage, or None if it is not whole."""
         path = self._record_path(stage)
         try:
-            return StageRecord.model_validate_json(path.read_text(encoding="utf-8"))
+            record = StageRecord.model_validate_json(path.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValidationError):
             return None
+        is_there = all((self.root / file.name).is_file() for file in record.files)
+        return record if is_there else None
 
     def begin(self, stage: str, fingerprint: str) -> None:
         """Prepare a stage: keep what an interrupted run of the same fingerprint left, else clear.
@@ -145,6 +149,7 @@ class RunFolder:
         seconds: float,
         counts: dict[str, int],
         files: dict[Path, int],
+        notes: dict[str, str] | None = None,
     ) -> StageRecord:
         """Write the record that makes the stage whole; ``files`` maps paths to row counts."""
         listed = tuple(
@@ -159,6 +164,7 @@ class RunFolder:
             fingerprint=fingerprint,
             seconds=round(seconds, 3),
             counts=counts,
+            notes=notes or {},
             files=listed,
         )
         write_text(self._record_path(stage), record.model_dump_json(indent=1))
@@ -169,8 +175,9 @@ class RunFolder:
         shutil.rmtree(self.stage(stage), ignore_errors=True)
         for path in self.dead_letters.glob(f"{stage}-*.parquet"):
             path.unlink()
-        if stage == "rows":
-            shutil.rmtree(self.considered, ignore_errors=True)
+        beside = {"rows": self.considered, "trajectories": self.stage("recordings")}
+        if stage in beside:
+            shutil.rmtree(beside[stage], ignore_errors=True)
 
     def _record_path(self, stage: str) -> Path:
         return self.stage(stage) / "_stage.json"

@@ -108,27 +108,45 @@ def read_records(
                 for row in file.read_row_group(group).to_pylist():
                     yield record.model_validate(row, strict=False)
     except (pa.ArrowInvalid, OSError) as error:
-        raise ButwaitError(
-            f"{path} cannot be read as {record.__name__} parquet ({error}); "
-            "delete it and run the build again to make it anew"
-        ) from error
+        raise _unreadable(path, error) from error
 
 
 def count_rows(path: Path) -> int:
     """Return the number of rows of a parquet file, from its footer."""
-    return int(pq.read_metadata(path).num_rows)
+    return int(_metadata(path).num_rows)
 
 
 def count_row_groups(path: Path) -> int:
     """Return the number of row groups of a parquet file, from its footer."""
-    return int(pq.read_metadata(path).num_row_groups)
+    return int(_metadata(path).num_row_groups)
 
 
 def read_columns(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Yield some columns of every row, batch by batch."""
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=8192, columns=list(columns)):
-            yield from batch.to_pylist()
+    """Yield some columns of every row, batch by batch.
+
+    Raises:
+        ButwaitError: If the file is not readable parquet.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=8192, columns=list(columns)):
+                yield from batch.to_pylist()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _metadata(path: Path) -> pq.FileMetaData:
+    try:
+        return pq.read_metadata(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> ButwaitError:
+    return ButwaitError(
+        f"{path} cannot be read as parquet ({error}); "
+        "delete it and run the build again to make it anew"
+    )
 
 
 def write_text(path: Path, text: str) -> None:

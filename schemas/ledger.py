@@ -58,5 +58,5 @@ class Ledger(Record):
             if account.balance or any(count < 0 for count in account.bins.values()):
                 raise LedgerError(
                     f"the ledger of {name} does not add up: total {account.total}, "
-                    f"bins {account.bins}"
+                    f"bins {account.bins}; build again with --from questions, and report this"
                 )

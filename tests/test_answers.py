@@ -103,6 +103,54 @@ def test_a_trace_without_a_settled_answer_says_why(text: str, state: str) -> Non
     assert extract_answer(text).state == state
 
 
+NEGATED = [
+    r"It is not \boxed{4}.",
+    r"The answer is not equal to $\boxed{4}$.",
+    "It is **not**\n\\[\n\\boxed{4}\n\\]",
+    r"\(\text{not }\boxed{4}\)",
+    r"So it isn't \boxed{4}.",
+    r"It can’t be \boxed{4}.",
+    r"The value cannot be \(\boxed{4}\).",
+    r"I doubt it is \boxed{4}.",
+    r"I don't think that the answer is \boxed{4}.",
+    r"It is 5 rather than \boxed{4}.",
+    r"We want 5 instead of the expected \boxed{4}.",
+    r"The answer is \boxed{5}, not \boxed{4}.",
+    r"It is not \boxed{3} or \boxed{4}.",
+    r"<answer>not \boxed{4}</answer>",
+]
+
+
+@pytest.mark.parametrize("text", NEGATED)
+def test_a_box_that_is_denied_or_doubted_is_no_answer(text: str) -> None:
+    found = extract_answer(text)
+    assert (found.state, found.rule, found.text) == ("hedged", "negated", None)
+
+
+NOT_REACHED = [
+    r"The answer is not an integer; it is \boxed{4}.",
+    r"It is not 5 but \boxed{4}.",
+    r"It is not. \boxed{4}",
+    "That is not the answer.\n\n\\boxed{4}",
+    r"Since $n$ is not divisible by 3, we get \boxed{4}.",
+    r"The number not in the set is \boxed{4}.",
+    r"It cannot exceed \boxed{4}.",
+    r"It cannot be less than \boxed{4}.",
+    r"Whether or not \boxed{4}",
+    r"Rather than 5, the answer is \boxed{4}.",
+    r"Instead of 5 we get \boxed{4}.",
+    r"There is no doubt that it is \boxed{4}.",
+    r"I doubt 5, but it is \boxed{4}.",
+    r"I do not think it is 5; it is \boxed{4}.",
+]
+
+
+@pytest.mark.parametrize("text", NOT_REACHED)
+def test_a_negation_that_does_not_reach_the_box_leaves_it_the_answer(text: str) -> None:
+    found = extract_answer(text)
+    assert (found.state, found.text) == ("found", "4")
+
+
 def test_a_withdrawn_box_gives_way_to_the_corrected_statement() -> None:
     found = extract_answer(r"\boxed{5}. Wait, I dropped a sign. The answer is 7.")
     assert (found.state, found.text) == ("found", "7")
@@ -148,6 +196,9 @@ HOSTILE = [
     "$" * 200_000,
     "the final " * 50_000,
     "\\boxed{1}" + " " * 300_000 + "\\boxed{2}",
+    "not the " * 40_000 + "\\boxed{1}",
+    "i doubt " * 40_000 + "\\boxed{1}",
+    "not" + "$" * 200_000 + "\\boxed{1}",
 ]
 
 

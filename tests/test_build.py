@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import pytest
 from butwait.pipelines.summary import read_ledger
 from butwait.pipelines.tables import read_columns, read_records
 from butwait.schemas.dead_letter import DeadLetter
-from butwait.schemas.errors import ConfigError, SamplerError
+from butwait.schemas.errors import ButwaitError, ConfigError, SamplerError
 from butwait.schemas.row import RlRow, SftRow
+from butwait.schemas.trajectory import Trajectory
 from butwait.transforms.verify import verify
 from tests.build_world import add, build, dataset_bytes, recipe_document, write_questions
 from tests.fake_openai import FakeOpenAI
@@ -238,3 +240,94 @@ def test_a_server_that_refuses_everything_stops_the_build_soon(
     with pytest.raises(SamplerError, match="8 questions in a row failed, the last with refused"):
         build(world, document)
     assert server.n_requests < N
+
+
+def test_another_adapter_or_context_of_the_same_model_is_not_answered_from_the_cache(
+    world: Path, server: FakeOpenAI
+) -> None:
+    build(world, recipe_document(server.url))
+    asked = server.n_requests
+    document = recipe_document(server.url)
+    document["server"]["max_model_len"] = 2048
+    run = build(world, document, out="other")
+    assert server.n_requests > asked
+    assert next(read_records(run.trajectory_parts()[0], Trajectory)).engine.startswith("vllm+")
+
+
+def test_an_answer_without_a_thought_costs_its_row_and_not_the_build(world: Path) -> None:
+    def odd(payload: dict, index: int) -> str:
+        text = add(payload, index)
+        return "<answer></answer>\n\n" + text.splitlines()[-1] if index % 2 else text
+
+    with FakeOpenAI(odd).running() as server:
+        ledger = read_ledger(build(world, recipe_document(server.url)).root)
+    ledger.check()
+    assert ledger.rows["default"].bins["written"] > 0
+
+
+def test_nothing_of_the_server_and_no_path_of_this_machine_reaches_the_card(
+    world: Path, server: FakeOpenAI
+) -> None:
+    document = recipe_document(server.url)
+    document["server"] |= {"env": {"HF_TOKEN": "hf_planted"}, "args": ["--api-key", "sk-planted"]}
+    document["sources"][0]["path"] = str(world / "sums.jsonl")
+    run = build(world, document)
+    card = (run.stage("card") / "README.md").read_text()
+    manifest = (run.root / "manifest.json").read_text()
+    for secret in ("hf_planted", "sk-planted", str(world), server.url):
+        assert secret not in card
+        assert secret not in manifest
+
+
+def test_a_run_without_one_sample_fails_and_is_mended_by_the_same_command(
+    world: Path, server: FakeOpenAI
+) -> None:
+    write_questions(world / "sums.jsonl", 5)
+    server.faults.extend(["401"] * 5)
+    with pytest.raises(SamplerError, match="every sample failed"):
+        build(world, recipe_document(server.url))
+    ledger = read_ledger(build(world, recipe_document(server.url)).root)
+    assert "failed: refused" not in ledger.samples.bins
+
+
+@pytest.mark.parametrize("stage", ["questions", "trajectories", "rows"])
+def test_a_stage_that_lost_a_file_is_made_again(
+    world: Path, server: FakeOpenAI, stage: str
+) -> None:
+    first = build(world, recipe_document(server.url))
+    before, asked = dataset_bytes(first), server.n_requests
+    next(iter(sorted(first.stage(stage).rglob("*.parquet")))).unlink()
+    assert dataset_bytes(build(world, recipe_document(server.url))) == before
+    assert server.n_requests == asked
+
+
+def test_a_damaged_file_is_named_and_deleting_it_helps(world: Path, server: FakeOpenAI) -> None:
+    run = build(world, recipe_document(server.url))
+    before = dataset_bytes(run)
+    part = run.trajectory_parts()[0]
+    part.write_bytes(part.read_bytes()[:100])
+    with pytest.raises(ButwaitError, match="delete it and run the build again"):
+        build(world, recipe_document(server.url), from_stage="rows")
+    part.unlink()
+    assert dataset_bytes(build(world, recipe_document(server.url))) == before
+
+
+def test_from_a_stage_means_that_stage_and_all_after_it(world: Path, server: FakeOpenAI) -> None:
+    run = build(world, recipe_document(server.url))
+    times = {p: p.stat().st_mtime_ns for p in run.root.rglob("*.parquet")}
+    build(world, recipe_document(server.url), from_stage="questions")
+    assert all(p.stat().st_mtime_ns > then for p, then in times.items())
+
+
+def test_a_recording_and_then_a_model_in_one_folder_keep_the_ledger_true(
+    world: Path, server: FakeOpenAI
+) -> None:
+    lines = [
+        {"problem": f"What is {i + 10} plus {3 * i + 2}?", "generations": ["so \\boxed{1}"] * 3}
+        for i in range(N)
+    ]
+    (world / "recorded.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+    document = recipe_document(server.url, replay={"path": "recorded.jsonl"})
+    del document["model"], document["rows"]["but_wait"]
+    assert read_ledger(build(world, document).root).samples.total == 3 * N
+    assert read_ledger(build(world, recipe_document(server.url)).root).samples.total == 4 * N

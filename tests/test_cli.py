@@ -156,7 +156,11 @@ def test_a_beam_runner_that_does_not_exist_is_named(tmp_path: Path, server: Fake
 
 @pytest.mark.parametrize(
     ("flag", "word"),
-    [("--limt=5", "--limit"), ("--direct_num_worker=2", "--direct_num_workers")],
+    [
+        ("--limt=5", "--limit"),
+        ("--dryrun", "--dry-run"),
+        ("--direct_num_worker=2", "--direct_num_workers"),
+    ],
 )
 def test_a_mistyped_flag_is_not_handed_to_beam_and_forgotten(
     tmp_path: Path, server: FakeOpenAI, flag: str, word: str
@@ -169,6 +173,27 @@ def test_a_run_folder_that_cannot_be_written_is_named(tmp_path: Path, server: Fa
     recipe = write_recipe(tmp_path, recipe_document(server.url))
     (tmp_path / "runs").write_text("a file stands where the folder should be")
     assert_one_line(run(tmp_path, "build", str(recipe)), 2, "cannot be written")
+
+
+def test_a_cache_that_cannot_be_opened_is_named_before_anything_is_read(
+    tmp_path: Path, server: FakeOpenAI
+) -> None:
+    recipe = write_recipe(tmp_path, recipe_document(server.url))
+    (tmp_path / "cache.sqlite").mkdir()
+    assert_one_line(run(tmp_path, "build", str(recipe)), 2, "cache.sqlite", "--cache")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_api_key_for_another_service_is_not_sent_to_a_recipes_server(
+    tmp_path: Path, server: FakeOpenAI
+) -> None:
+    server.api_key = "sk-right"
+    recipe = write_recipe(tmp_path, recipe_document(server.url))
+    assert run(tmp_path, "build", str(recipe), OPENAI_API_KEY="sk-right").returncode != 0
+    done = run(tmp_path, "build", str(recipe), BUTWAIT_API_KEY="sk-right")
+    assert done.returncode == 0, done.stderr
+    written = [p for p in (tmp_path / "runs").rglob("*") if p.is_file()]
+    assert not any(b"sk-right" in path.read_bytes() for path in written)
 
 
 def test_a_push_without_a_token_says_how_to_get_one(tmp_path: Path, server: FakeOpenAI) -> None:

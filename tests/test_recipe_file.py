@@ -132,6 +132,13 @@ def test_a_file_that_is_no_recipe_is_refused_in_one_line(tmp_path: Path, text: s
     assert "\n" not in str(caught.value)
 
 
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "twice.yaml"
+    path.write_text("name: a\nseed: 1\nseed: 2\n")
+    with pytest.raises(ConfigError, match="'seed' stands twice"):
+        load_recipe(path)
+
+
 def test_a_missing_recipe_and_a_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="does not exist"):
         load_recipe(tmp_path / "none.yaml")

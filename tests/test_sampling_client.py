@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
+import httpx
 import pytest
 from fake_openai import BOS, FakeOpenAI, tell_random_story
 from hypothesis import given
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from butwait.pipelines.sampling.connect import connect, normalize_url
 from butwait.pipelines.sampling.refusals import ServerGone
 from butwait.pipelines.sampling.vllm_client import Patience, VllmClient
-from butwait.pipelines.sampling.wire import read_completions
+from butwait.pipelines.sampling.wire import read_completions, read_refusal
 from butwait.schemas.errors import ConfigError, RequestRefused, SamplerError
 from butwait.schemas.record import Message
 from butwait.schemas.sampling import ModelIdentity, SampleRequest, SamplingParameters
@@ -245,7 +246,7 @@ def test_a_reasoning_parser_that_would_hide_the_thinking_is_refused() -> None:
 
 
 JSON: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    st.none() | st.booleans() | st.integers() | st.text(st.characters(), max_size=5),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
@@ -259,8 +260,39 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 
 @given(JSON)
 def test_no_reply_whatsoever_does_more_than_be_refused(reply: Any) -> None:
-    with pytest.raises(RequestRefused):
+    with pytest.raises(RequestRefused) as caught:
         read_completions(reply, ask(n=1))
+    str(caught.value).encode()
+
+
+@pytest.mark.parametrize("spoken", [{"text": "4\ud800"}, {"message": {"content": "4\ud800"}}])
+def test_a_lone_surrogate_in_a_sample_is_replaced(spoken: dict[str, Any]) -> None:
+    choice = {"index": 0, "finish_reason": "stop", "stop_reason": "\udfff", "token_ids": [1]}
+    usage = {"prompt_tokens": 1, "completion_tokens": 1}
+    (completion,) = read_completions({"choices": [{**choice, **spoken}], "usage": usage}, ask(n=1))
+    assert (completion.text, completion.stop_reason) == ("4?", "?")
+    usage["prompt_tokens"] = "\ud800"  # type: ignore[assignment]
+    with pytest.raises(RequestRefused, match="bad_reply") as caught:
+        read_completions({"choices": [{**choice, **spoken}], "usage": usage}, ask(n=1))
+    str(caught.value).encode()
+
+
+def test_a_lone_surrogate_in_a_refusal_is_replaced() -> None:
+    refusal = read_refusal(400, "", {"error": {"message": "no \ud800"}})
+    assert str(refusal) == "refused: the server answered 400: no ?"
+
+
+def test_a_key_that_a_server_repeats_in_a_list_is_hidden() -> None:
+    client = VllmClient(
+        "http://127.0.0.1:1",
+        "fake/model",
+        ModelIdentity(id="fake/model", revision=None, engine="vllm"),
+        api_key="sesame",
+    )
+    said = {"message": [{"input": {"sesame": ["Bearer sesame"]}}]}
+    with pytest.raises(RequestRefused) as caught:
+        client._read(httpx.Response(422, json={"error": said}), lambda reply: reply)
+    assert "sesame" not in str(caught.value) and "Bearer ***" in str(caught.value)
 
 
 def test_a_refusal_survives_the_way_between_processes() -> None:

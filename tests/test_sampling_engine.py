@@ -147,14 +147,74 @@ def test_a_missing_or_empty_folder_is_one_line_that_shows_it(folder: Path, tmp_p
         resolve_model(ModelSpec(id="./model"), folder.parent)
 
 
-def test_a_hub_model_without_a_network_keeps_the_revision_that_was_given(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    import huggingface_hub.constants
+@pytest.fixture
+def offline_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The empty Hub cache of a machine that cannot reach the Hub."""
+    from huggingface_hub import constants
 
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
+
+
+def keep_in_cache(cache: Path, commit: str, ref: str) -> None:
+    """Lay a model into a Hub cache as a download does."""
+    repo = cache / "models--some--model"
+    (repo / "snapshots" / commit).mkdir(parents=True)
+    (repo / "snapshots" / commit / "config.json").write_text("{}")
+    (repo / "refs").mkdir(exist_ok=True)
+    (repo / "refs" / ref).write_text(commit)
+
+
+def test_a_hub_model_without_a_network_keeps_the_revision_that_was_given(
+    offline_cache: Path,
+) -> None:
     model = resolve_model(ModelSpec(id="some/model", revision="abc"), Path())
     assert (model.location, model.revision, model.is_local) == ("some/model", "abc", False)
+
+
+def test_without_a_network_a_cached_model_is_the_commit_that_was_downloaded(
+    offline_cache: Path,
+) -> None:
+    keep_in_cache(offline_cache, "a" * 40, "main")
+    keep_in_cache(offline_cache, "b" * 40, "v2")
+
+    def pin(revision: str | None) -> str | None:
+        return resolve_model(ModelSpec(id="some/model", revision=revision), Path()).revision
+
+    assert [pin(None), pin("main"), pin("v2")] == ["a" * 40, "a" * 40, "b" * 40]
+    assert [pin("c" * 40), pin("v3")] == ["c" * 40, "v3"]
+
+
+def test_without_a_network_a_model_nobody_pinned_stops_the_build_in_one_line(
+    offline_cache: Path,
+) -> None:
+    with pytest.raises(ConfigError, match=r"does not answer.*revision.*pin one, or try") as caught:
+        resolve_model(ModelSpec(id="some/model"), Path())
+    assert "'some/model'" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_an_attached_model_of_which_nothing_is_known_has_no_revision(offline_cache: Path) -> None:
+    spec = ModelSpec(id="some/model")
+    assert resolve_model(spec, Path(), is_attached=True).revision is None
+    keep_in_cache(offline_cache, "a" * 40, "main")
+    assert resolve_model(spec, Path(), is_attached=True).revision == "a" * 40
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("vllm"), reason="vLLM is not installed")
+@pytest.mark.parametrize(
+    "server",
+    [
+        ServerSpec(args=("--api-key", "sesame")),
+        ServerSpec(args=("--api_key=sesame",)),
+        ServerSpec(env={"VLLM_API_KEY": "sesame"}),
+    ],
+)
+def test_a_key_for_a_managed_server_is_refused_and_not_shown(server: ServerSpec) -> None:
+    with pytest.raises(ConfigError, match=r"needs no key") as caught:
+        choose_engine(server)
+    assert "sesame" not in str(caught.value)
+    assert choose_engine(ServerSpec(args=("--seed", "1"))).engine == "vllm-managed"
 
 
 def test_an_endpoint_of_transformers_knows_its_weights_without_loading_them(folder: Path) -> None:
@@ -163,5 +223,6 @@ def test_an_endpoint_of_transformers_knows_its_weights_without_loading_them(fold
         ModelSpec(id="./model"), spec, base=folder.parent, log_dir=folder, say=print
     ) as endpoint:
         assert endpoint.kind == "transformers" and endpoint.folder == str(folder)
+        assert endpoint.hub_revision is None
         assert endpoint.identity.engine.startswith("transformers-")
         assert json.loads(endpoint.model_dump_json())["identity"]["id"] == "model"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from butwait.pipelines.sampling import supervise
+from butwait.pipelines.sampling import supervise, vllm_server
 from butwait.pipelines.sampling.identity import ResolvedModel
 from butwait.pipelines.sampling.vllm_server import (
     ManagedServer,
@@ -27,7 +27,7 @@ from butwait.pipelines.sampling.vllm_server import (
     write_command,
     write_environment,
 )
-from butwait.schemas.errors import ConfigError
+from butwait.schemas.errors import ConfigError, SamplerError
 from butwait.schemas.recipe import ServerSpec
 
 MODEL = ResolvedModel(
@@ -171,3 +171,32 @@ def test_the_end_of_a_log_shows_the_error_that_scrolled_by(tmp_path: Path) -> No
     assert end.startswith("RuntimeError: out of memory")
     assert len(end.splitlines()) < 20
     assert "no log" in read_log_end(tmp_path / "none.log")
+
+
+def test_the_callers_key_for_another_server_is_not_handed_down() -> None:
+    inherited = {"VLLM_API_KEY": "sesame", "VLLM_LOGGING_LEVEL": "DEBUG"}
+    written = write_environment(MODEL, ServerSpec(), inherited, cpu=False)
+    assert "VLLM_API_KEY" not in written and written["VLLM_LOGGING_LEVEL"] == "DEBUG"
+
+
+@pytest.mark.parametrize(("said", "ending"), [("", ""), ("loading", " ends with:\nloading")])
+def test_a_start_that_takes_too_long_quotes_the_log_only_where_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, ending: str
+) -> None:
+    code = f"import sys, time; sys.stdout.write({said!r}); sys.stdout.flush(); time.sleep(60)"
+    slow = [sys.executable, "-S", "-c", code]
+    monkeypatch.setattr(vllm_server, "write_command", lambda *_, **__: slow)
+    log = tmp_path / "vllm.log"
+    server = ManagedServer(MODEL, ServerSpec(start_timeout_s=1.5), log, print)
+    with pytest.raises(SamplerError) as caught:
+        server.start()
+    assert str(caught.value).endswith(f"; log {log}{ending}")
+    assert not is_running(server.pid)
+
+
+def test_a_death_without_a_word_is_told_without_an_empty_quotation(tmp_path: Path) -> None:
+    log = tmp_path / "vllm.log"
+    log.write_text("")
+    process = subprocess.Popen([sys.executable, "-S", "-c", ""])
+    process.wait(10)
+    assert find_death(process.pid, log) == f"the vLLM server has ended; log {log}"

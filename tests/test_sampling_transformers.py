@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -162,3 +167,42 @@ def test_tokens_are_drawn_as_often_as_they_are_likely() -> None:
     assert np.abs(shares - [0.5, 0.3, 0.15, 0.05]).max() < 0.03
     nucleus = {draw_token(scores, 1.0, 0.75, rng) for _ in range(500)}
     assert nucleus == {0, 1}
+
+
+LOAD = """
+import sys
+from pathlib import Path
+from butwait.pipelines.sampling.engine import make_sampler, open_sampler
+from butwait.schemas.recipe import ModelSpec, ServerSpec
+
+here, server = Path(), ServerSpec(mode="transformers")
+for revision in (sys.argv[1], None):
+    model = ModelSpec(id="some/model", revision=revision)
+    with open_sampler(model, server, base=here, log_dir=here, say=str) as endpoint:
+        sampler = make_sampler(endpoint)
+    loaded = sampler._model.config.max_position_embeddings, sampler._tokenizer.model_max_length
+    print(*loaded, sampler.identity.revision)
+"""
+
+
+def test_the_weights_of_a_hub_model_are_those_of_the_revision_that_rows_name(
+    folder: Path, tmp_path: Path
+) -> None:
+    repo = tmp_path / "hub" / "models--some--model"
+    for commit, n_context in (("a" * 40, 300), ("b" * 40, 200)):
+        snapshot = repo / "snapshots" / commit
+        shutil.copytree(folder, snapshot)
+        for name, key in (
+            ("config.json", "max_position_embeddings"),
+            ("tokenizer_config.json", "model_max_length"),
+        ):
+            content = json.loads((snapshot / name).read_text())
+            (snapshot / name).write_text(json.dumps({**content, key: n_context}))
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text("a" * 40)
+    env = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    env.pop("HF_HUB_CACHE", None)
+    command = [sys.executable, "-c", LOAD, "b" * 40]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [f"200 200 {'b' * 40}", f"300 300 {'a' * 40}"]

@@ -68,3 +68,9 @@ def test_our_own_choices_repeat_and_do_not_follow_the_engines_seed(
     assert not np.array_equal(draws, derive_rng(run_seed, step, question, 0).random(4))
     engine = np.random.Generator(np.random.PCG64(derive_seed(run_seed, question, step)))
     assert not np.array_equal(draws, engine.random(4))
+
+
+def test_where_32_bits_count_requests_overlap_as_often_as_the_docstring_says() -> None:
+    starts = [derive_seed(0, f"q{i}", "sample") % 2**32 for i in range(100_000)]
+    expected = 2_000 * (100_000 / 1_000_000) ** 2
+    assert expected / 2 < overlapping(starts, 8) < expected * 2

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from hub.fixture import ClientRunner
 from hub.server import HubServer
+
+from butwait.pipelines.sources import hub as hub_source
+from butwait.pipelines.sources.place import RecordRange
+from butwait.schemas.errors import SourceError
 
 FIXTURES = Path(__file__).parent / "fixtures" / "sources"
 Api = Callable[..., Any]
@@ -145,3 +152,34 @@ def test_what_is_not_on_the_hub_is_one_line_to_the_user(
     assert revision["error"] == "alice/limo has no revision 'v9'"
     assert split["error"] == "alice/limo has no split 'tset'; its splits are train"
     assert "did you mean 'question'" in column["error"]
+
+
+def test_a_hub_that_cannot_be_reached_is_one_line_to_the_user(run_client: ClientRunner) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        nowhere = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    elsewhere = f"import os; os.environ['HF_ENDPOINT'] = {nowhere!r}\n"
+    asked = ({"hub": "alice/limo"},), ({"hub": "alice/limo", "revision": "a" * 40},)
+    done = run_client(elsewhere + dedent(READ.format(asked=asked)))
+    newest, pinned = (result["error"] for result in json.loads(done.stdout.splitlines()[-1]))
+    assert newest.startswith("alice/limo cannot be read from the Hub: ")
+    assert pinned.startswith(f"alice/limo at {'a' * 40} cannot be read from the Hub: ")
+    assert "refused" in newest and "\n" not in newest + pinned
+
+
+@pytest.mark.parametrize(("said", "shown"), [("no bytes\nfor 10 s", "no bytes for 10 s"), ("", "")])
+def test_a_hub_that_falls_silent_in_mid_stream_is_one_line_too(
+    monkeypatch: pytest.MonkeyPatch, said: str, shown: str
+) -> None:
+    from huggingface_hub.utils import httpx
+
+    def stream(records: RecordRange, columns: object) -> Iterator[dict[str, str]]:
+        yield {"question": "1 + 1?"}
+        raise httpx.ReadTimeout(said)
+
+    monkeypatch.setattr(hub_source, "_open_stream", stream)
+    rows = hub_source.stream_hub(RecordRange("hub", "alice/limo", 7, revision="abc"), None)
+    assert next(rows) == (7, {"question": "1 + 1?"})
+    with pytest.raises(SourceError) as caught:
+        next(rows)
+    reason = shown or "ReadTimeout"
+    assert str(caught.value) == f"alice/limo at abc cannot be read from the Hub: {reason}"

@@ -214,8 +214,32 @@ def test_the_finish_reason_tells_truncated_from_unanswered() -> None:
     assert verify("4", r"so \boxed{\frac{8}{", finish_reason="length").verdict == "truncated"
 
 
+def test_a_percent_sign_is_free_where_the_problem_asks_for_percent_and_only_there() -> None:
+    problem = "What percent of 50 is 22?"
+    assert compare("44", r"44\%", problem=problem).rule == "percent_asked"
+    assert compare("44", "44 percent", problem=problem).verdict == "correct"
+    assert compare("44", r"45\%", problem=problem).verdict == "incorrect"
+    assert compare("44", "0.44", problem=problem).verdict == "incorrect"
+    assert compare("44", r"44\%", problem="What is 88/2?").verdict == "incorrect"
+
+
+OPERATORS = [r"\sum_{k=1}^n k", r"\int_0^1 x\,dx", r"\prod_k a_k", r"\lim_{n\to\infty} a_n",
+             r"\forall x", r"\exists x"]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", OPERATORS)
+def test_an_operator_that_is_not_read_is_no_gold_and_no_run_of_words(text: str) -> None:
+    assert compare(text, text).rule == "unreadable_gold"
+    assert compare("5", text).rule == "unreadable"
+
+
 def test_a_hedged_answer_is_ambiguous() -> None:
     assert verify("4", "The answer is either 4 or 5.").verdict == "ambiguous"
+
+
+def test_a_denied_or_doubted_box_is_ambiguous_and_a_denial_of_something_else_is_not() -> None:
+    assert verify("4", r"I doubt it is \boxed{4}.").verdict == "ambiguous"
+    assert verify("4", r"It is not an integer; it is \boxed{4}.").verdict == "correct"
 
 
 def test_joined_boxes_are_one_list_and_separate_boxes_leave_the_last() -> None:
@@ -258,6 +282,15 @@ def test_every_example_of_the_rule_table_gets_the_verdict_it_shows(root: Path) -
         )
         found = verify(gold, answer, kind=kind)  # type: ignore[arg-type]
         assert (gold, answer, found.verdict) == (gold, answer, verdict)
+
+
+def test_every_example_with_a_question_gets_the_verdict_it_shows(root: Path) -> None:
+    lines = (root / "docs" / "verifier.md").read_text().splitlines()
+    shown = [re.findall(r"`([^`]+)`", line) for line in lines if line.startswith("|`")]
+    assert len(shown) > 4
+    for problem, gold, answer, verdict in shown:
+        found = compare(gold, answer, problem=problem)
+        assert (problem, gold, answer, found.verdict) == (problem, gold, answer, verdict)
 
 
 # -- laws -----------------------------------------------------------------------------------------

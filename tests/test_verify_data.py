@@ -46,14 +46,15 @@ def test_the_labelled_pairs_have_the_same_verdict_with_the_sides_swapped(
             assert compare(row["prediction"], row["gold"]).correct == row["expected"], row["id"]
 
 
-def test_sampled_math_solutions_agree_but_for_one_known_mislabel(shared_data: Path) -> None:
+def test_sampled_math_solutions_agree_but_for_known_mislabels(shared_data: Path) -> None:
     differ = []
     for row in rows(shared_data, "traj_qwen25_math/math_cot_100x8.jsonl"):
         for k, text in enumerate(row["response"]):
             if verify(row["answer"], text).correct != row["score"][k]:
                 differ.append((row["idx"], k))
-    # "10{,}000" against "10000": the recorded score is a false negative.
-    assert differ == [(72, 7)]
+    # False negatives of the recorded score: one time of day typeset in two ways in all samples of
+    # a problem, and "10{,}000" against "10000".
+    assert differ == [*((3, k) for k in range(8)), (72, 7)]
 
 
 # Recorded as wrong by string equality of the two texts, equal by these rules:
@@ -64,6 +65,7 @@ R1_EQUAL = {
     "1907", "5417", "5608",  # thousands marks
     "3456", "4415", "4646",  # intervals written otherwise
     "3108", "3112", "3113",  # the letter of the option that holds the gold value
+    "5973",  # a percent sign where the problem asks "in percent"
     "3679",  # two boxes joined by "and"
 }  # fmt: skip
 
@@ -79,12 +81,12 @@ def test_r1_samples_differ_from_string_equality_only_in_equivalent_answers(
         if found.correct != row["is_correct"]:
             differ.add(row["problem_id"])
     assert differ == R1_EQUAL
-    # Nine have no closing think tag; left as wrong: 1998/2002, 120/144 degrees, 44/44 percent.
+    # Nine have no closing think tag; left as wrong: 1998/2002 and 120/144 degrees.
     assert verdicts == {
         (True, "correct"): 118,
-        (False, "correct"): 23,
+        (False, "correct"): 24,
         (False, "truncated"): 9,
-        (False, "incorrect"): 3,
+        (False, "incorrect"): 2,
     }
 
 

@@ -42,6 +42,18 @@ _HEDGE = re.compile(
     r"i think|probably|unclear|cannot determine|don't know|do not know)\b|\?\s*\Z",
     re.I,
 )
+# A negation must reach the box: nothing but these words and typesetting may stand between, so that
+# "is not an integer; it is" and "cannot exceed" leave the box its answer.
+_NEGATED = re.compile(
+    r"(?<![a-z])(?:(?<!or )not|cannot|[a-z]{1,9}n['’]t|rather than|instead of)(?![a-z])"
+    r"(?:[\s$*_{}~]|\\[(\[,;:! ]|\\(?:text|textbf|mathrm|quad)(?![a-z])|"
+    r"(?:be|been|equals?|to|the|an?|final|expected|correct|right|answer|result|value)(?![a-z]))*\Z"
+    r"|(?<![a-z])(?:(?:i|we|still|do|would|really|seriously|strongly|is|it's) doubt(?:ful)?|"
+    r"(?:not|[a-z]{1,9}n['’]t) (?:think|believe))(?![a-z])"
+    r"(?:(?!(?<![a-z])(?:but|so|yet|hence|thus|therefore)(?![a-z]))[^.;:,!?]){0,40}\Z",
+    re.I,
+)
+_NEGATED_CHARS = 80
 _WITHDRAWN = re.compile(
     r"\b(?:wait|wrong|incorrect|mistake|scratch that|not correct|isn't right|not right|"
     r"let me (?:re|check|try)|on second thought|actually|hold on|disregard|ignore that|"
@@ -213,10 +225,18 @@ def _from_boxes(text: str, boxes: list[BoxedAnswer]) -> Extraction:
     line = text[text.rfind("\n", 0, group[0].start) + 1 : group[0].start]
     if _HEDGE.search(re.split(r"[.!?]\s", line)[-1]) and len(group) == 1:
         return Extraction("hedged", "hedged")
+    if _is_negated(text[max(group[0].start - _NEGATED_CHARS, 0) : group[0].start]):
+        return Extraction("hedged", "negated")
     if len(group) == 1:
         return Extraction("found", "box", last.text, last.start, last.end)
     texts = list(dict.fromkeys(box.text.strip() for box in group))
     return Extraction("found", "joined_boxes", ", ".join(texts), group[0].start, last.end)
+
+
+def _is_negated(before: str) -> bool:
+    """Whether the words directly before a box deny or doubt it."""
+    paragraph = re.split(r"\n[ \t]*\n", before)[-1]
+    return _NEGATED.search(" ".join(paragraph.split())) is not None
 
 
 # -- tags -----------------------------------------------------------------------------------------

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
 from butwait.schemas.dead_letter import DeadLetter
 from butwait.schemas.errors import SchemaError
 from butwait.schemas.question import Question
@@ -71,7 +73,13 @@ def make_rows(
     """
     if isinstance(spec, RlSpec):
         return _make_rl_row(question, group, config, spec, context)
-    made = make_traces(question, group, spec, context.run_seed)
+    try:
+        made = make_traces(question, group, spec, context.run_seed)
+    except ValidationError as error:
+        # A text that no transform foresaw costs its question, not the build.
+        fault = SchemaError("invalid_trace", str(error.errors()[0]["msg"]))
+        letter = _refuse(question, f"{question.id}-{spec.transform}-0-{config}", fault, "")
+        return MadeRows(dead_letters=(letter,), reason=fault.reason)
     rows: list[SftRow | RlRow] = []
     letters: list[DeadLetter] = []
     for trace in made.traces:

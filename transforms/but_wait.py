@@ -240,6 +240,8 @@ def _find_text_fault(chain: Chain) -> str:
             return "reopened_thought"
         if repeated_share(full_text(parent, known), continuation.text) >= REPEATS:
             return "repeats_itself"
+    if not parts.thought:
+        return "no_thought"
     return "" if parts.solution else "no_solution"
 
 

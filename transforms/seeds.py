@@ -3,9 +3,11 @@
 A seed derives from the run's seed, the question and the step, so that shards, workers, bundles and
 retries change nothing. A request of n samples uses the seeds s, s + 1 ... s + n - 1.
 
-Seeds are spread over the whole range instead of lying on a grid. Two of one million requests
-of 8 samples overlap with probability 1e-6. A grid would be worse where it matters: CPU generators
-of torch look at the lower 32 bits of a seed only, and multiples of 2**13 leave 19 of them.
+Seeds are spread over the whole range instead of lying on a grid. Where an engine uses 64 bits (on
+GPU), two of one million requests of 8 samples overlap with probability 1e-6. CPU generators of
+torch keep only the lower 32 bits: among 10,000 requests of 8 samples about 0.2 pairs overlap, among
+one million about 2,000. Such a pair shares random numbers, not prompts, so its texts differ anyway.
+A grid would be worse: multiples of 2**13 leave 19 of the 32 bits.
 """
 
 from __future__ import annotations

@@ -30,6 +30,8 @@ from butwait.transforms.verified import (
     pick_right,
 )
 
+_NOT_SHOWN_WRONG = ("unreadable", "too_long")
+"""Rules of the verifier that refuse an answer without having shown that it differs."""
 _TRIES_A_TRACE = 4  # draws a trace before a question counts as having no further distinct one
 
 
@@ -83,10 +85,14 @@ def draw_wrong(wrongs: list[Parsed], n: int, rng: np.random.Generator) -> list[P
     fresh: list[Parsed] = []
     repeated: list[Parsed] = []
     for wrong in order:
-        answer = wrong.sample.answer_canonical or wrong.sample.extracted
+        answer = _answer_of(wrong)
         (repeated if answer in answers else fresh).append(wrong)
         answers.add(answer)
     return [*fresh, *repeated][:n]
+
+
+def _answer_of(wrong: Parsed) -> str | None:
+    return wrong.sample.answer_canonical or wrong.sample.extracted
 
 
 def _parse_wrong(group: QuestionGroup) -> list[Parsed]:
@@ -95,7 +101,8 @@ def _parse_wrong(group: QuestionGroup) -> list[Parsed]:
     found = []
     for wrong in parse_samples(group.samples, "incorrect"):
         squeezed = " ".join(wrong.parts.thought.split())
-        if is_clean(wrong) and squeezed not in seen:
+        shown_wrong = wrong.sample.rule not in _NOT_SHOWN_WRONG
+        if shown_wrong and is_clean(wrong) and squeezed not in seen:
             seen.add(squeezed)
             found.append(wrong)
     return found
@@ -111,7 +118,9 @@ def _stitch_one(
     rng: np.random.Generator,
 ) -> Trace:
     least, most = spec.n_wrong
-    n_wrong = int(rng.integers(least, min(most, len(wrongs)) + 1))
+    # The same wrong answer twice would teach nothing new: no more than there are answers.
+    n_answers = len({_answer_of(wrong) for wrong in wrongs})
+    n_wrong = int(rng.integers(least, max(least, min(most, n_answers)) + 1))
     chosen = draw_wrong(wrongs, n_wrong, rng)
     segments: list[Segment] = []
     for wrong in chosen:

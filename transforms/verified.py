@@ -85,13 +85,19 @@ def pick_right(group: QuestionGroup, pick: str = "first") -> list[Parsed]:
         pick: ``first`` by sample index, ``shortest`` or ``longest`` by characters.
 
     Returns:
-        The samples; those with stray markers inside stand last, and the row's check refuses them.
+        The samples; those cut by the token limit after their answer stand behind whole ones, and
+        those with stray markers inside last, where the row's check refuses them.
     """
     found = [p for p in parse_samples(group.samples, "correct") if p.parts.solution]
     sign = {"first": 0, "shortest": 1, "longest": -1}[pick]
     return sorted(
         found,
-        key=lambda p: (not is_clean(p), sign * len(p.sample.text), p.sample.sample_index),
+        key=lambda p: (
+            not is_clean(p),
+            p.sample.finish_reason == "length",
+            sign * len(p.sample.text),
+            p.sample.sample_index,
+        ),
     )
 
 

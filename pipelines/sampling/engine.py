@@ -43,6 +43,8 @@ class Endpoint(Record):
     served_name: str = ""
     folder: str = ""
     """What the transformers engine loads: a folder or a Hub id."""
+    hub_revision: str | None = None
+    """Revision of a Hub model that the transformers engine loads; None for a folder."""
     max_in_flight: int = 64
     request_timeout_s: float = 900.0
     n_retries: int = 5
@@ -56,13 +58,15 @@ def choose_engine(server: ServerSpec) -> EngineChoice:
     """Choose the engine of a recipe.
 
     Raises:
-        ConfigError: The engine that was asked for is not installed.
+        ConfigError: The engine that was asked for is not installed, or the recipe gives an API
+            key to a managed server.
     """
     if server.mode == "attach" or (server.mode == "auto" and server.url):
         if not server.url:
             raise ConfigError("server mode 'attach' needs 'url'")
         return EngineChoice("attach", f"server.url names a running server: {server.url}")
     if server.mode != "transformers" and _is_installed("vllm"):
+        _refuse_api_key(server)
         why = "server.mode asks for it" if server.mode == "managed" else "vLLM is installed"
         return EngineChoice("vllm-managed", why)
     if server.mode == "managed":
@@ -129,7 +133,9 @@ def make_sampler(endpoint: Endpoint) -> Sampler:
     if endpoint.kind == "transformers":
         from butwait.pipelines.sampling.transformers_engine import TransformersSampler
 
-        return TransformersSampler(endpoint.folder, endpoint.identity)
+        return TransformersSampler(
+            endpoint.folder, endpoint.identity, revision=endpoint.hub_revision
+        )
     from butwait.pipelines.sampling.connect import connect
     from butwait.pipelines.sampling.vllm_client import Patience, report_no_death
     from butwait.pipelines.sampling.vllm_server import find_death
@@ -185,6 +191,7 @@ def _load_later(model: ResolvedModel, server: ServerSpec) -> Endpoint:
             engine=f"transformers-{version('transformers')}",
         ),
         folder=model.location,
+        hub_revision=None if model.is_local else model.revision,
         max_in_flight=server.max_in_flight,
     )
 
@@ -206,6 +213,19 @@ def _describe(running: ManagedServer, model: ResolvedModel, server: ServerSpec) 
         server_pid=running.pid,
         log_path=str(running.log_path),
     )
+
+
+def _refuse_api_key(server: ServerSpec) -> None:
+    """Refuse a key for a managed server: it would turn away the build that started it."""
+    names = [arg.partition("=")[0].replace("_", "-") for arg in server.args]
+    where = "server.args has --api-key" if "--api-key" in names else ""
+    if "VLLM_API_KEY" in server.env:
+        where = "server.env has VLLM_API_KEY"
+    if where:
+        raise ConfigError(
+            f"{where}: a managed server listens on 127.0.0.1 and needs no key; leave it out, or "
+            "start the server yourself and give server.url"
+        )
 
 
 def _is_installed(name: str) -> bool:

@@ -6,6 +6,7 @@ An identity goes into cache keys and published rows, so it holds no absolute pat
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 from butwait.schemas.errors import ConfigError
@@ -28,6 +29,7 @@ CONTENT = (
 )
 """Files that decide what a model says; training records and cards do not count."""
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+COMMIT = re.compile("[0-9a-f]{40}")
 
 
 class ResolvedModel(Record):
@@ -38,7 +40,8 @@ class ResolvedModel(Record):
     id: str
     """What rows and caches call it; never an absolute path."""
     revision: str | None
-    """Hub commit, or ``sha256:`` and 16 hexadecimal digits over the folder's content."""
+    """Hub commit, or ``sha256:`` and 16 hexadecimal digits over the folder's content; without
+    the Hub what the recipe says, None for an attached model of which nothing is known."""
     is_local: bool
     n_weight_bytes: int | None
     """Size of a local folder's weights."""
@@ -49,22 +52,25 @@ def is_local(spec: ModelSpec) -> bool:
     return spec.id.startswith((".", "/", "~"))
 
 
-def resolve_model(spec: ModelSpec, base: Path) -> ResolvedModel:
+def resolve_model(spec: ModelSpec, base: Path, *, is_attached: bool = False) -> ResolvedModel:
     """Find out which weights a recipe's model is.
 
     Args:
         spec: The recipe's model.
         base: Folder that relative paths are relative to (the recipe's).
+        is_attached: Whether a running server has the model; its revision may then stay unknown
+            (None) where the Hub does not answer.
 
     Raises:
-        ConfigError: No such folder, no model in it, or no such model on the Hub.
+        ConfigError: No such folder, no model in it, no such model on the Hub, or a Hub that does
+            not answer for a model without a revision.
     """
     if is_local(spec):
         return _resolve_folder(spec, base)
     return ResolvedModel(
         location=spec.id,
         id=spec.id,
-        revision=_pin_revision(spec),
+        revision=_pin_revision(spec, is_attached),
         is_local=False,
         n_weight_bytes=None,
     )
@@ -107,9 +113,8 @@ def _name_folder(folder: Path, base: Path) -> str:
     return "/".join(folder.parts[1:][-2:])
 
 
-def _pin_revision(spec: ModelSpec) -> str | None:
-    """Ask the Hub for the commit that a revision names now; offline: as given."""
-    import httpx2
+def _pin_revision(spec: ModelSpec, is_attached: bool) -> str | None:
+    """Ask the Hub for the commit that a revision names now; offline: cached, else as given."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -118,6 +123,7 @@ def _pin_revision(spec: ModelSpec) -> str | None:
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
+    from huggingface_hub.utils import httpx
 
     try:
         return str(HfApi().model_info(spec.id, revision=spec.revision, timeout=20.0).sha)
@@ -130,5 +136,23 @@ def _pin_revision(spec: ModelSpec) -> str | None:
             f"model {spec.id!r} is not on the Hub (or private: log in); a local folder starts "
             "with './', '/' or '~'"
         ) from error
-    except (HfHubHTTPError, OSError, httpx2.HTTPError):
+    except (HfHubHTTPError, OSError, httpx.HTTPError) as error:
+        known = _find_cached_commit(spec) or spec.revision
+        if known is None and not is_attached:
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise ConfigError(
+                f"model {spec.id!r}: the Hub does not answer ({reason}) and model.revision (None) "
+                "is no commit: pin one, or try again"
+            ) from error
+        return known
+
+
+def _find_cached_commit(spec: ModelSpec) -> str | None:
+    """Find the commit that a revision named when the model was last loaded on this machine."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if spec.revision is not None and COMMIT.fullmatch(spec.revision):
         return spec.revision
+    path = try_to_load_from_cache(spec.id, "config.json", revision=spec.revision)
+    commit = Path(path).parent.name if isinstance(path, str) else ""
+    return commit if COMMIT.fullmatch(commit) else None

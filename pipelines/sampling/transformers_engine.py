@@ -45,13 +45,16 @@ class TransformersSampler:
     Args:
         folder: Model folder or Hub id.
         identity: Which weights it holds.
+        revision: Commit, tag or branch of a Hub id; None for a folder.
     """
 
-    def __init__(self, folder: str, identity: ModelIdentity) -> None:
+    def __init__(
+        self, folder: str, identity: ModelIdentity, *, revision: str | None = None
+    ) -> None:
         self._identity = identity
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="transformers")
         self._waiting: list[tuple[_Row, asyncio.Future[_Row]]] = []
-        self._model, self._tokenizer = _load(folder)
+        self._model, self._tokenizer = _load(folder, revision)
         self._context = int(self._model.config.max_position_embeddings)
         ends = self._model.generation_config.eos_token_id
         self._ends = set(ends if isinstance(ends, list) else [ends])
@@ -217,13 +220,16 @@ def _deliver(done: asyncio.Future[None], batch: list[tuple[_Row, asyncio.Future[
             future.set_result(row)
 
 
-def _load(folder: str) -> tuple[Any, Any]:
+def _load(folder: str, revision: str | None) -> tuple[Any, Any]:
     """Load model (float32, evaluation mode) and tokenizer."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-        return model, AutoTokenizer.from_pretrained(folder)
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, revision=revision, dtype=torch.float32
+        ).eval()
+        return model, AutoTokenizer.from_pretrained(folder, revision=revision)
     except (OSError, ValueError) as error:
-        raise SamplerError(f"cannot load {folder}: {error}") from error
+        shown = folder if revision is None else f"{folder} at {revision}"
+        raise SamplerError(f"cannot load {shown}: {error}") from error

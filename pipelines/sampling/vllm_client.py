@@ -259,7 +259,9 @@ def _hide_in(parsed: object, hide: Callable[[str], str]) -> object:
     if isinstance(parsed, str):
         return hide(parsed)
     if isinstance(parsed, dict):
-        return {key: _hide_in(value, hide) for key, value in parsed.items()}
+        return {hide(str(key)): _hide_in(value, hide) for key, value in parsed.items()}
+    if isinstance(parsed, list):
+        return [_hide_in(value, hide) for value in parsed]
     return parsed
 
 

@@ -82,7 +82,9 @@ def write_environment(
             # instead of 47 s) and no copy of every step's output between two processes.
             "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
         }
-    return {**defaults, **inherited, **spec.env}
+    # A key that the caller has for another server would make this one refuse our requests.
+    kept = {name: value for name, value in inherited.items() if name != "VLLM_API_KEY"}
+    return {**defaults, **kept, **spec.env}
 
 
 def choose_port(wanted: int | None) -> int:
@@ -206,7 +208,7 @@ class ManagedServer:
             if now - began > self._spec.start_timeout_s:
                 raise SamplerError(
                     f"vLLM was not ready after {self._spec.start_timeout_s:g} s (raise "
-                    f"server.start_timeout_s?); log {self.log_path}: {read_log_end(self.log_path)}"
+                    f"server.start_timeout_s?); log {_quote_log(self.log_path)}"
                 )
             if now - said > SAY_EVERY_S:
                 said = now
@@ -228,7 +230,13 @@ def find_death(pid: int, log_path: Path) -> str | None:
     """
     if _is_running(pid):
         return None
-    return f"the vLLM server has ended; log {log_path} ends with:\n{read_log_end(log_path)}"
+    return f"the vLLM server has ended; log {_quote_log(log_path)}"
+
+
+def _quote_log(path: Path) -> str:
+    """Name a log and quote its end, where it has one."""
+    end = read_log_end(path)
+    return f"{path} ends with:\n{end}" if end else str(path)
 
 
 def read_log_end(path: Path, n_lines: int = N_LOG_LINES) -> str:

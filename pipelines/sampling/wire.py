@@ -71,7 +71,8 @@ def read_completions(reply: object, request: SampleRequest) -> list[Completion]:
         return [_read_choice(choice, usage, request) for choice in choices]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         shown = shorten(repr(reply), 120)
-        raise RequestRefused("bad_reply", f"{type(error).__name__} {error} in {shown}") from error
+        what = f"{type(error).__name__} {shorten(str(error))}"
+        raise RequestRefused("bad_reply", f"{what} in {shown}") from error
 
 
 def _read_choice(
@@ -84,7 +85,7 @@ def _read_choice(
         index=choice["index"],
         text=_read_text(choice),
         finish_reason=choice["finish_reason"],
-        stop_reason=stop_reason if isinstance(stop_reason, str) else None,
+        stop_reason=replace_surrogates(stop_reason) if isinstance(stop_reason, str) else None,
         n_prompt_tokens=usage["prompt_tokens"],
         n_completion_tokens=_count_tokens(choice, usage, request.n),
         seed=request.seed + choice["index"],
@@ -93,14 +94,14 @@ def _read_choice(
 
 def _read_text(choice: dict[str, Any]) -> str:
     if "text" in choice:
-        return str(choice["text"])
+        return replace_surrogates(str(choice["text"]))
     message = choice["message"]
     if message.get("reasoning") or message.get("reasoning_content"):
         raise RequestRefused(
             "refused",
             "the server splits the thinking from the answer; start it without --reasoning-parser",
         )
-    return str(message["content"] or "")
+    return replace_surrogates(str(message["content"] or ""))
 
 
 def _count_tokens(choice: dict[str, Any], usage: dict[str, Any], n: int) -> int:
@@ -131,5 +132,14 @@ def read_refusal(status: int, body: str, parsed: object) -> RequestRefused:
 
 def shorten(text: str, limit: int = MAX_MESSAGE) -> str:
     """Bring a foreign text into one line of at most ``limit`` characters."""
-    line = " ".join(text.split())
+    line = " ".join(replace_surrogates(text).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def replace_surrogates(text: str) -> str:
+    r"""Replace lone surrogates, which JSON can carry and UTF-8 cannot.
+
+    >>> replace_surrogates("4\ud800")
+    '4?'
+    """
+    return text.encode("utf-8", "replace").decode()

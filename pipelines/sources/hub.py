@@ -110,7 +110,6 @@ def _columns(records: RecordRange) -> tuple[str, ...]:
 @contextmanager
 def _one_line(hub: str, revision: str | None) -> Iterator[None]:
     """Turn what the Hub's libraries raise into one line that says what to do."""
-    import httpx
     from datasets.exceptions import DatasetsError
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -118,6 +117,7 @@ def _one_line(hub: str, revision: str | None) -> Iterator[None]:
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
+    from huggingface_hub.utils import httpx  # the HTTP library that this client was built on
 
     wanted = hub if revision is None else f"{hub} at {revision}"
     try:
@@ -131,5 +131,5 @@ def _one_line(hub: str, revision: str | None) -> Iterator[None]:
             f"{hub} is not a dataset on the Hub, or it is private and HF_TOKEN does not open it"
         ) from error
     except (HfHubHTTPError, httpx.HTTPError, DatasetsError, OSError, ValueError) as error:
-        line = " ".join(str(error).split())[:300]
+        line = " ".join(str(error).split())[:300] or type(error).__name__
         raise SourceError(f"{wanted} cannot be read from the Hub: {line}") from error

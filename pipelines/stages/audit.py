@@ -15,6 +15,7 @@ from typing import Any
 import apache_beam as beam
 
 from butwait.pipelines.engines import key_of, n_replayed
+from butwait.pipelines.failures import reported
 from butwait.pipelines.run_folder import RunFolder
 from butwait.pipelines.stages.beam_run import run_pipeline
 from butwait.pipelines.tables import read_columns, write_text
@@ -60,7 +61,8 @@ class AuditShard(beam.DoFn):  # type: ignore[misc]
     def process(self, shard: int) -> Iterator[int]:
         """Audit one shard."""
         path = self._plan.run.parts("card") / f"audit-{shard:05d}.json"
-        write_text(path, audit_shard(self._plan, shard).model_dump_json())
+        with reported(self._plan.run.status):
+            write_text(path, audit_shard(self._plan, shard).model_dump_json())
         yield shard
 
 

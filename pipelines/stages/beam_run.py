@@ -56,7 +56,7 @@ def check_options(runner: str, options: Sequence[str]) -> None:
     Raises:
         ConfigError: With the nearest known flag.
     """
-    if not options or runner != DEFAULT_RUNNER:
+    if not options or runner not in (DEFAULT_RUNNER, "DirectRunner"):
         return
     from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -72,8 +72,10 @@ def check_options(runner: str, options: Sequence[str]) -> None:
     except argparse.ArgumentError as error:
         raise ConfigError(f"Beam flag {error.argument_name}: {error.message}") from error
     if unknown:
-        known = [*parser._option_string_actions, *OWN_FLAGS]
-        close = difflib.get_close_matches(unknown[0].partition("=")[0], known, 1)
+        name = unknown[0].partition("=")[0]
+        close = difflib.get_close_matches(name, OWN_FLAGS, 1, 0.7) or difflib.get_close_matches(
+            name, list(parser._option_string_actions), 1
+        )
         hint = f"did you mean {close[0]}?" if close else "see butwait build --help"
         raise ConfigError(f"{unknown[0]!r} is neither butwait's flag nor Beam's; {hint}")
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from butwait.pipelines.card import render_card
 from butwait.pipelines.run_folder import RunFolder
 from butwait.pipelines.shards import read_config
@@ -18,7 +20,28 @@ def write_card(
 ) -> Path:
     """Write ``card/README.md`` and return its path."""
     files = [read_config(run.stage("rows") / name) for name in configs]
-    recipe = (run.root / "recipe.yaml").read_text(encoding="utf-8")
+    text = publishable_recipe((run.root / "recipe.yaml").read_text(encoding="utf-8"), manifest)
     path = run.stage("card") / "README.md"
-    write_text(path, render_card(manifest, ledger.model_dump(mode="json"), files, recipe))
+    write_text(path, render_card(manifest, ledger.model_dump(mode="json"), files, text))
     return path
+
+
+def publishable_recipe(recipe_yaml: str, manifest: Mapping[str, Any]) -> str:
+    """Return a recipe as it may be published.
+
+    Without the server section (its flags, environment and address may hold secrets), with file
+    names instead of this machine's paths, and with the revisions that were found.
+    """
+    recipe = yaml.safe_load(recipe_yaml)
+    recipe.pop("server", None)
+    found = [source["revision"] for source in manifest["sources"]]
+    for source, revision in zip(recipe["sources"], found, strict=True):
+        if source.get("hub"):
+            source["revision"] = revision
+    for place in [*recipe["sources"], recipe.get("replay") or {}]:
+        if place.get("path"):
+            place["path"] = Path(place["path"]).name
+    if recipe.get("model"):
+        recipe["model"]["id"] = manifest["model"]["id"]
+        recipe["model"]["revision"] = manifest["model"]["revision"]
+    return yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=100)

@@ -88,7 +88,10 @@ class FinishShard(beam.DoFn):  # type: ignore[misc]
 
     def process(self, element: tuple[int, Iterable[str]]) -> Iterator[int]:
         """Settle one shard; memory is one shard's questions."""
-        shard, names = element
+        with reported(self._plan.run.status):
+            yield self._settle(*element)
+
+    def _settle(self, shard: int, names: Iterable[str]) -> int:
         run = self._plan.run
         questions = [
             question
@@ -106,7 +109,7 @@ class FinishShard(beam.DoFn):  # type: ignore[misc]
             Question,
             row_group_size=self._plan.block_size,
         )
-        yield len(kept)
+        return len(kept)
 
 
 def make_questions(

@@ -15,6 +15,7 @@ from typing import Any
 
 import apache_beam as beam
 
+from butwait.pipelines.failures import reported
 from butwait.pipelines.progress import StageProgress, StatusFile
 from butwait.pipelines.run_folder import RunFolder, StageRecord
 from butwait.pipelines.stages.beam_run import run_pipeline
@@ -78,6 +79,11 @@ class MakeRows(beam.DoFn):  # type: ignore[misc]
 
     def process(self, part: str) -> Iterator[str]:
         """Make all rows of one block of questions."""
+        with reported(self._plan.run.status):
+            self._make(part)
+        yield part
+
+    def _make(self, part: str) -> None:
         run, plan = self._plan.run, self._plan
         rows: dict[str, list[SftRow | RlRow]] = {name: [] for name, _ in plan.configs}
         letters: list[DeadLetter] = []
@@ -104,7 +110,6 @@ class MakeRows(beam.DoFn):  # type: ignore[misc]
             write_records(run.dead_letters / f"rows-{part}.parquet", letters, DeadLetter)
         write_records(run.considered / f"rows-{part}.parquet", considered, Considered)
         self._status.write()
-        yield part
 
 
 class MergeRows(beam.DoFn):  # type: ignore[misc]
@@ -116,7 +121,10 @@ class MergeRows(beam.DoFn):  # type: ignore[misc]
 
     def process(self, element: tuple[str, int]) -> Iterator[int]:
         """Merge the fragments of one shard; memory is one shard's rows."""
-        name, shard = element
+        with reported(self._plan.run.status):
+            yield self._merge(*element)
+
+    def _merge(self, name: str, shard: int) -> int:
         run, plan = self._plan.run, self._plan
         record = row_type(dict(plan.configs)[name])
         parts = sorted((run.parts("rows") / name).glob(f"part-{shard:05d}-*.parquet"))
@@ -138,7 +146,7 @@ class MergeRows(beam.DoFn):  # type: ignore[misc]
             record,
             schema=published_schema(record),
         )
-        yield len(kept)
+        return len(kept)
 
 
 def read_groups(run: RunFolder, part: str) -> Iterator[tuple[Question, QuestionGroup]]:

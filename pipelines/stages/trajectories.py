@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
@@ -41,8 +42,8 @@ from butwait.schemas.question import Question
 from butwait.schemas.sampling import Sampler
 from butwait.schemas.trajectory import Trajectory
 
-PASSING_REASONS = ("timeout", "unreachable", "bad_reply", "server_error")
-"""Reasons that are the server's, not the request's: the next run asks again."""
+PASSING_REASONS = ("timeout", "unreachable", "bad_reply", "server_error", "refused")
+"""Reasons that may be the server's, not the request's: the next run asks again."""
 OWN_REASONS = ("context_overflow", "not_recorded")
 """Reasons that are one question's own, however many questions in a row have them."""
 
@@ -85,7 +86,8 @@ class SampleBlocks(beam.DoFn):  # type: ignore[misc]
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="sampling", daemon=True)
         self._thread.start()
-        self._cache = SqliteCache(self._plan.cache)
+        with reported(self._plan.run.status):
+            self._cache = SqliteCache(self._plan.cache)
         self._open = OpenEngine(self._plan.engine)
         self._failing = 0
         self._status = StatusFile(self._plan.run.status)
@@ -236,6 +238,19 @@ def forget_passing_failures(run: RunFolder) -> int:
     return len(found)
 
 
+def count_failures(run: RunFolder) -> Counter[str]:
+    """Return the number of failed samples by reason."""
+    paths = run.dead_letters.glob("trajectories-part-*.parquet")
+    return Counter(row["reason"] for path in paths for row in read_columns(path, ["reason"]))
+
+
+def first_failure(run: RunFolder) -> str:
+    """Return the detail of one failed sample, empty where there is none."""
+    paths = sorted(run.dead_letters.glob("trajectories-part-*.parquet"))
+    rows = (row for path in paths for row in read_columns(path, ["detail"]))
+    return str(next(rows, {"detail": ""})["detail"])
+
+
 def sample_blocks(plan: TrajectoriesPlan, runner: str, options: Sequence[str], label: str) -> None:
     """Sample all blocks that have no fragment yet."""
     run = plan.run
@@ -257,12 +272,15 @@ def sample_blocks(plan: TrajectoriesPlan, runner: str, options: Sequence[str], l
         run_pipeline(build, run.status, runner, options)
 
 
-def finish_trajectories(run: RunFolder, fingerprint: str, begun: float) -> StageRecord:
+def finish_trajectories(
+    run: RunFolder, fingerprint: str, begun: float, notes: dict[str, str]
+) -> StageRecord:
     """Write the stage's record from what its files hold."""
     files = {path: count_rows(path) for path in run.trajectory_parts()}
     failed = sum(count_rows(p) for p in run.dead_letters.glob("trajectories-*.parquet"))
     counts = {"trajectories": sum(files.values()), "failed": failed}
-    return run.finish("trajectories", fingerprint, time.monotonic() - begun, counts, files)
+    seconds = time.monotonic() - begun
+    return run.finish("trajectories", fingerprint, seconds, counts, files, notes)
 
 
 def _first_leaf(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -6,6 +6,7 @@ machine.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -48,6 +49,13 @@ _NO_GOLD = frozenset(
 )
 # More words than this are an explanation that no two people write alike.
 _PROSE_WORDS = 8
+_PROBLEM_CHARS = 20_000
+_PERCENT_ASKED = re.compile(
+    r"\b(?:what|which|how many)\s+(?:\w+\s+){0,2}percent(?:age)?\b|\b(?:in|as a) percent(?:age)?\b",
+    re.IGNORECASE,
+)
+_PERCENT_SIGN = re.compile(r"\s*(?:\\?%|\\text\{\s*(?:\\?%|percent)\s*\}|percent)\s*$")
+_PLAIN_NUMBER = re.compile(r"-?[\d.,/\s]{1,40}|-?\\d?frac\{\d{1,20}\}\{\d{1,20}\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +216,22 @@ def _decide(gold: str, answer: str, problem: str | None, limits: Limits) -> _Fou
     found = _staged(gold, answer, limits)
     if found.verdict == "correct" or problem is None:
         return found
+    if _asks_percent(problem) and _differ_by_percent_sign(gold, answer, limits):
+        return _Found("correct", "percent_asked", "the problem asks for a number of per cent")
     return _by_option(gold, answer, problem, limits) or found
+
+
+def _asks_percent(problem: str) -> bool:
+    return _PERCENT_ASKED.search(problem[:_PROBLEM_CHARS]) is not None
+
+
+def _differ_by_percent_sign(gold: str, answer: str, limits: Limits) -> bool:
+    """Whether one of two equal numbers carries a percent sign and the other does not."""
+    bare = [_PERCENT_SIGN.sub("", text) for text in (gold, answer)]
+    signed = [len(text) < len(whole) for text, whole in zip(bare, (gold, answer), strict=True)]
+    if signed[0] == signed[1] or not all(_PLAIN_NUMBER.fullmatch(text.strip()) for text in bare):
+        return False
+    return compare_in_process(bare[0], bare[1], limits)[0] is True
 
 
 def _staged(gold: str, answer: str, limits: Limits) -> _Found:

@@ -6,6 +6,7 @@ back as ``Text``; nothing raises but ``Unreadable``.
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 
 from butwait.transforms.verify.clean import clean_text
@@ -48,6 +49,7 @@ from butwait.transforms.verify.words import (
 )
 
 _ONE = Fraction(1)
+_OPERATOR = re.compile(r"\\(?:sum|prod|i?int|oint|lim|forall|exists)(?![a-zA-Z])")
 _RELATIONS = frozenset({"=", "<", ">", "le", "ge", "ne"})
 _RELATION_COMMANDS = frozenset({"in", "equiv", "approx"})
 _SET_OPS = {"cup": "union", "cap": "intersection", "setminus": "minus"}
@@ -91,7 +93,8 @@ def _read_clean(text: str, limits: Limits, grouped: bool) -> Node:
     try:
         return Shapes(Lexer(text, limits, grouped=grouped).run(), limits).read()
     except (Unreadable, RecursionError):
-        words = plain_words(text)
+        # Sums, integrals and quantifiers are mathematics that is not read, not words.
+        words = None if _OPERATOR.search(text) else plain_words(text)
         if words is None:
             raise Unreadable("neither mathematics nor words") from None
         return Text(words)

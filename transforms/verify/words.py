@@ -35,6 +35,7 @@ _NUMBERS = {word: k for k, word in enumerate(_ONES)} | {w: 20 + 10 * k for k, w 
 _SCALES = {"hundred": 100, "thousand": 1_000, "million": 1_000_000, "billion": 1_000_000_000}
 _PARTS = {"half": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "eighth": 8,
           "tenth": 10}  # fmt: skip
+_LATEX_SPACE = re.compile(r"\\[,;:!> ]|~")
 _CLOCK = re.compile(
     r"(\d{1,2}):(\d{2})\s*(?:\\(?:text|mathrm)\{\s*)?(?:([ap])\.?\s?m\.?)?\s*\}?\Z", re.I
 )
@@ -91,7 +92,8 @@ def number_word(text: str) -> Fraction | None:
 
 def read_clock(text: str) -> tuple[int, int, str] | None:
     """Hour, minute and ``a``/``p``/`` `` of a clock time such as ``4:30 p.m.``, or None."""
-    match = _CLOCK.match(text)
+    # "4:30 \\text{ p.m.}" and "\\text{4:30 p.m.}" are one time, whatever spaces stand between.
+    match = _CLOCK.match(" ".join(_LATEX_SPACE.sub(" ", unwrap_text(text)).split()))
     if match is None or int(match[1]) > 24 or int(match[2]) > 59:
         return None
     return int(match[1]), int(match[2]), (match[3] or "").lower()
