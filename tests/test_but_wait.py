@@ -8,6 +8,7 @@ import pytest
 from handmade import make_continuation, make_group, make_question, make_sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from butwait.schemas.recipe_rows import ButWaitSpec
 from butwait.transforms.but_wait import (
@@ -120,14 +121,15 @@ def test_fewer_waits_than_asked_for_are_incomplete():
 
 def test_flows_that_end_wrong_are_counted_and_never_kept():
     worse = make_continuation(FIVE, " no, six: \\boxed{6}", "incorrect", "6")
-    spec = ButWaitSpec(
-        transform="but_wait",
-        per_question=4,
-        keep=("right_right", "wrong_right", "right_wrong", "wrong_wrong"),
-    )
+    spec = ButWaitSpec(transform="but_wait", per_question=4)
     made = make([SIX, FIVE], [MENDED, worse], spec)
     assert [t.flow for t in made.traces] == ["wrong_right"]
     assert made.flows == ("wrong_right", "right_wrong")
+
+
+def test_a_flow_that_ends_wrong_cannot_be_asked_for():
+    with pytest.raises(ValidationError, match="right_right"):
+        ButWaitSpec.model_validate({"transform": "but_wait", "keep": ["right_wrong"]})
 
 
 def test_keep_filters_the_flows_that_end_right():

@@ -6,7 +6,7 @@ goes on. Stage 2 uses `pick_sources`, `full_text` and `joiner`; stage 3 uses `bu
 
 A trace ends with its answer and a row must end right, so rows are made only of the flows
 ``right_right`` and ``wrong_right``, and of those only where ``spec.keep`` names them. The flows
-that end wrong are counted in ``Made.flows`` and nothing else, whatever ``keep`` says.
+that end wrong are counted in ``Made.flows`` and nothing else; ``keep`` cannot name them.
 
 The verdict of a continuation is the verdict of its own text: with its parent's text before it, a
 continuation that came to no answer would be credited with its parent's.
@@ -129,7 +129,7 @@ def but_wait(question: Question, group: QuestionGroup, spec: ButWaitSpec, run_se
         if not fault:
             flow = read_flow(chain)
             flows.append(flow)
-            fault = _find_text_fault(chain) if _is_kept(flow, spec) else "flow_not_kept"
+            fault = _find_text_fault(chain) if flow in spec.keep else "flow_not_kept"
         if fault:
             dropped.append(Dropped(leaf.id, fault))
         elif len(traces) < spec.per_question:
@@ -223,10 +223,6 @@ def _find_fault(chain: Chain, spec: ButWaitSpec) -> str:
     if chain[-1].verdict not in graded:
         return f"continuation_{chain[-1].verdict}"
     return ""
-
-
-def _is_kept(flow: Flow, spec: ButWaitSpec) -> bool:
-    return flow in spec.keep and flow in ("right_right", "wrong_right")
 
 
 def _find_text_fault(chain: Chain) -> str:
