@@ -41,11 +41,14 @@ def dry_run(recipe: Recipe, options: BuildOptions) -> None:
     questions = list(itertools.islice(_questions(resolved), N_QUESTIONS))
     if not questions:
         raise SourceError("no usable question in the sources; a build would keep nothing")
+    outcomes, seconds = _sample(recipe, resolved, options, questions)
+    # After sampling: an engine that was started here has its tokenizer on disk by now.
     _print_prompt(questions[0], resolved)
-    begun = time.monotonic()
-    outcomes = _sample(recipe, resolved, options, questions)
     _print_samples(questions, outcomes)
-    _print_estimate(recipe, resolved, outcomes, time.monotonic() - begun)
+    if resolved.replay is None:
+        _print_estimate(recipe, resolved, outcomes, seconds)
+    else:
+        print("\nestimate: recordings are read, nothing is sampled")
 
 
 def _questions(resolved: Resolved) -> Iterator[Question]:
@@ -60,7 +63,8 @@ def _questions(resolved: Resolved) -> Iterator[Question]:
 
 def _sample(
     recipe: Recipe, resolved: Resolved, options: BuildOptions, questions: Sequence[Question]
-) -> list[Outcome]:
+) -> tuple[list[Outcome], float]:
+    """Return the outcomes and the seconds of sampling, without those of a server's start."""
     with tempfile.TemporaryDirectory(prefix="butwait-dry-run-") as temporary:
         folder = Path(temporary)
         if resolved.replay is not None:
@@ -85,13 +89,17 @@ def _sample(
 
 async def _ask(
     engine: Engine, resolved: Resolved, questions: Sequence[Question], n_shards: int
-) -> list[Outcome]:
+) -> tuple[list[Outcome], float]:
     opened = OpenEngine(engine)
+    begun = time.monotonic()
     try:
-        return [
-            await _ask_one(opened, resolved, question, shard_of(question.id, n_shards))
-            for question in questions
-        ]
+        outcomes = await asyncio.gather(
+            *(
+                _ask_one(opened, resolved, question, shard_of(question.id, n_shards))
+                for question in questions
+            )
+        )
+        return outcomes, time.monotonic() - begun
     finally:
         await opened.close()
 
@@ -112,20 +120,29 @@ def _print_prompt(question: Question, resolved: Resolved) -> None:
         print(f"  [{message.role}] {message.content}")
     if request.prompt is not None:
         print(request.prompt)
-    rendered = _render(request.messages, resolved)
-    if rendered is not None:
-        print(f"as the model sees it:\n  {rendered!r}")
+    print(f"as the model sees it:\n  {_render(request.messages, resolved)}")
 
 
-def _render(messages: Sequence[Message] | None, resolved: Resolved) -> str | None:
-    """The chat template applied, where the model is a local folder; a server keeps its own."""
-    if messages is None or not Path(resolved.model_location or "?").is_dir():
-        return None
+def _render(messages: Sequence[Message] | None, resolved: Resolved) -> str:
+    """The chat template applied, where the model's tokenizer can be had."""
+    if messages is None or not resolved.model_location:
+        return "(as it stands above)"
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(resolved.model_location)
-    turns = [m.model_dump() for m in messages]
-    return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+    try:
+        is_folder = Path(resolved.model_location).is_dir()
+        tokenizer = AutoTokenizer.from_pretrained(
+            resolved.model_location,
+            revision=None if is_folder else resolved.identity.revision,
+            local_files_only=True,
+        )
+        turns = [m.model_dump() for m in messages]
+        return repr(
+            tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        )
+    except (OSError, ValueError) as error:
+        what = str(error).partition("\n")[0]
+        return f"(the server applies its own chat template; no tokenizer here: {what[:200]})"
 
 
 def _print_samples(questions: Sequence[Question], outcomes: Sequence[Outcome]) -> None:
@@ -149,8 +166,6 @@ def _print_estimate(
         f"\nestimate: {per_question:.0f} completion tokens a question "
         f"({len(tokens) / len(outcomes):.0f} samples of {sum(tokens) / len(tokens):.0f})"
     )
-    if resolved.replay is not None:
-        return
     n_questions = sum(1 for _ in _questions(resolved)) if _is_local(recipe) else N_REMOTE
     total = per_question * n_questions
     rate = sum(tokens) / seconds

@@ -81,13 +81,8 @@ def check_options(runner: str, options: Sequence[str]) -> None:
 
 
 def quiet_beam() -> None:
-    """Keep Beam's import notice and its tracebacks off the terminal; call before importing it."""
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)
-    try:
-        import apache_beam  # noqa: F401
-    finally:
-        root.setLevel(level)
+    """Keep Beam's notice about absent cloud clients and its tracebacks off the terminal."""
+    # Logged on the root logger, at whichever import comes first.
+    logging.getLogger().addFilter(lambda record: "apitools not found" not in record.getMessage())
     # A worker's error reaches the user as one line; Beam would print its traceback before.
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
