@@ -188,7 +188,7 @@ class ReplaySpec(Section):
     max_tokens: int | None = Field(default=None, ge=1)
     """Token limit of the recording: texts with this many tokens or more were cut by it."""
     n: int | None = Field(default=None, ge=1)
-    """Samples a question to use; default: all that are recorded."""
+    """Most samples of a question to use; default: all that are recorded."""
     model: str = "recorded"
     """Name of the model that wrote the trajectories, for provenance."""
     model_revision: str | None = None
