@@ -8,6 +8,17 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A deadline an example, or a slow first draw, measures the machine (on a new one hypothesis makes
+# its Unicode tables first). CI draws the same examples every time, a laptop new ones.
+settings.register_profile(
+    "butwait",
+    deadline=None,
+    derandomize=bool(os.environ.get("CI")),
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("butwait")
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
