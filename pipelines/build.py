@@ -70,7 +70,9 @@ def build_dataset(recipe: Recipe, options: BuildOptions) -> RunFolder:
     # Whatever cannot be opened is found before anything is read or sampled.
     SqliteCache(options.cache).close()
     with run.held():
-        if _run_stages(_Build(recipe, options, resolved, run)):
+        was_run = _run_stages(_Build(recipe, options, resolved, run))
+        # Missing though all is whole: a build was killed between its last stage and this line.
+        if was_run or not (run.root / "manifest.json").is_file():
             write_manifest(run, make_manifest(run, recipe, resolved, begun))
     return run
 
@@ -179,10 +181,12 @@ class _Build:
         ledger = make_ledger(
             AuditPlan(self.run, configs, n_samples), self.options.runner, self.options.beam_options
         )
-        write_text(self.run.root / "ledger.json", ledger.model_dump_json(indent=1))
+        ledger_path = self.run.root / "ledger.json"
+        write_text(ledger_path, ledger.model_dump_json(indent=1))
         manifest = make_manifest(self.run, self.recipe, self.resolved, time.time())
         card = write_card(self.run, manifest, ledger, configs)
-        self.run.finish("card", print_, time.monotonic() - begun, {"files": 1}, {card: 0})
+        files = {card: 0, ledger_path: 0}
+        self.run.finish("card", print_, time.monotonic() - begun, {"files": 2}, files)
 
     def _replay(self) -> str:
         """Partition the recordings like the questions, then answer every block from them."""

@@ -312,6 +312,18 @@ def test_a_damaged_file_is_named_and_deleting_it_helps(world: Path, server: Fake
     assert dataset_bytes(build(world, recipe_document(server.url))) == before
 
 
+@pytest.mark.parametrize("name", ["manifest.json", "ledger.json"])
+def test_a_file_beside_the_stages_that_is_gone_is_written_again(
+    world: Path, server: FakeOpenAI, name: str
+) -> None:
+    run = build(world, recipe_document(server.url))
+    asked = server.n_requests
+    (run.root / name).unlink()
+    build(world, recipe_document(server.url))
+    assert (run.root / name).is_file()
+    assert server.n_requests == asked
+
+
 def test_from_a_stage_means_that_stage_and_all_after_it(world: Path, server: FakeOpenAI) -> None:
     run = build(world, recipe_document(server.url))
     times = {p: p.stat().st_mtime_ns for p in run.root.rglob("*.parquet")}
