@@ -129,14 +129,13 @@ def test_deadlines_hold_inside_an_event_loop() -> None:
 
 def test_a_killed_worker_is_replaced() -> None:
     stop_workers()
-    assert compare(r"\cos 3x", r"4\cos^3 x-3\cos x").verdict == "correct"
+    assert compare(r"\cos 3u", r"4\cos^3 u-3\cos u").verdict == "correct"
     workers = children(os.getpid())
     assert workers
     for pid in workers:
         os.killpg(pid, 9)
-    assert compare(r"\cos 3x", r"4\cos^3 x-3\cos x-1").verdict == "incorrect"
-    assert compare(r"\sin 3x", r"3\sin x-4\sin^3 x").verdict in ("correct", "timeout")
-    assert compare(r"\sin 3x", r"3\sin x-4\sin^3 x").verdict == "correct"
+    assert compare(r"\cos 3u", r"4\cos^3 u-3\cos u-1").verdict == "incorrect"
+    assert compare(r"\sin 3u", r"3\sin u-4\sin^3 u").verdict == "correct"
 
 
 def children(pid: int) -> list[int]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-VERIFIER_VERSION = "1"
+VERIFIER_VERSION = "2"
 
 
 @dataclass(frozen=True, slots=True)

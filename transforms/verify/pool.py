@@ -14,11 +14,13 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import asdict
 from typing import Any
 
 from butwait.schemas.errors import VerifierError
 from butwait.transforms.verify.limits import Limits
+from butwait.transforms.verify.mode import Mode
 from butwait.transforms.verify.worker import read_message, write_message
 
 _START_S = 60.0
@@ -94,22 +96,37 @@ class Pool:
         self._lock = threading.Lock()
         self._turns = threading.BoundedSemaphore(size)
 
-    def compare(self, gold: str, answer: str, limits: Limits) -> dict[str, Any]:
+    def compare(self, gold: str, answer: str, limits: Limits, mode: Mode) -> dict[str, Any]:
         """A worker's reply: ``result`` and ``rule``, or ``report``.
 
         Raises:
             VerifierError: No worker can be started.
         """
-        message = {"gold": gold, "answer": answer, "limits": asdict(limits)}
+        message = {
+            "gold": gold,
+            "answer": answer,
+            "limits": asdict(limits),
+            "mode": asdict(mode),
+        }
         with self._turns:
-            worker = self._take()
-            reply = worker.ask(message, limits.worker_s)
-            if reply.get("report") == "lost":
-                self._forget(worker)
-                return {"report": "timeout"}
-            with self._lock:
-                self._free.append(worker)
+            reply, spent = self._ask(message, limits.worker_s)
+            if reply.get("report") == "died" and spent < limits.worker_s:
+                # Killed from outside, which says nothing about the pair: the rest of its time.
+                reply, _ = self._ask(message, limits.worker_s - spent)
             return reply
+
+    def _ask(self, message: dict[str, Any], timeout: float) -> tuple[dict[str, Any], float]:
+        """A worker's reply and the seconds it took; ``died`` when the worker went away."""
+        worker = self._take()
+        start = time.monotonic()
+        reply = worker.ask(message, timeout)
+        spent = time.monotonic() - start
+        if reply.get("report") == "lost":
+            self._forget(worker)
+            return {"report": "died" if spent < timeout else "timeout"}, spent
+        with self._lock:
+            self._free.append(worker)
+        return reply, spent
 
     def warm(self, n: int) -> None:
         """Start up to ``n`` workers now."""

@@ -5,23 +5,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+from butwait.transforms.verify.answer_types import PRODUCT_TYPES, read_as
+from butwait.transforms.verify.ball import Unknown, enclose
 from butwait.transforms.verify.clean import clean_text, squeeze
-from butwait.transforms.verify.decide import Comparison
+from butwait.transforms.verify.decide import Comparison, Equal
 from butwait.transforms.verify.limits import Limits
+from butwait.transforms.verify.mode import EXACT, Mode
 from butwait.transforms.verify.scalars import equal_scalars
 from butwait.transforms.verify.shapes import read_answer
-from butwait.transforms.verify.tree import Node, Num, Seq, Unreadable
+from butwait.transforms.verify.tree import Node, Num, Seq, Unreadable, symbols
 from butwait.transforms.verify.words import unwrap_text
 
+# Texts up to this length share a large cache; longer ones, whose trees are big, a small one.
+_SHORT = 120
 
-@lru_cache(maxsize=4096)
+
 def read_cached(text: str, limits: Limits, grouped: bool = True) -> Node | str:
     """The tree of an answer, or why it has none."""
+    read = _read_short if len(text) <= _SHORT else _read_long
+    return read(text, limits, grouped)
+
+
+def _read(text: str, limits: Limits, grouped: bool) -> Node | str:
     try:
         return read_answer(text, limits, grouped=grouped)
+    except Unreadable as reason:
+        return str(reason)
+
+
+_read_short = lru_cache(maxsize=4096)(_read)
+_read_long = lru_cache(maxsize=256)(_read)
+
+
+def read_typed(text: str, limits: Limits, mode: Mode) -> Node | str:
+    """The tree of an answer under the type that was given, or why it has none."""
+    node = read_cached(text, limits, mode.answer_type != "list")
+    if mode.answer_type is None or isinstance(node, str):
+        return node
+    try:
+        return read_as(node, text, mode.answer_type)
     except Unreadable as reason:
         return str(reason)
 
@@ -37,42 +63,54 @@ def _single_word(text: str) -> str | None:
     return word.lower() if len(word) > 1 and word.isascii() and word.isalpha() else None
 
 
-def compare_in_process(gold: str, answer: str, limits: Limits) -> tuple[bool | None, str]:
+def compare_in_process(
+    gold: str, answer: str, limits: Limits, mode: Mode = EXACT
+) -> tuple[bool | None, str]:
     """The verdict of the bounded stages and the rule that gave it."""
-    one, two = read_cached(gold, limits), read_cached(answer, limits)
+    one, two = read_typed(gold, limits, mode), read_typed(answer, limits, mode)
+    if isinstance(two, str) and two.startswith("not of the type"):
+        return False, "type"
     if isinstance(one, str) or isinstance(two, str):
         return False, "unreadable"
-    words = _single_word(gold), _single_word(answer)
-    number_words = isinstance(one, Num) and isinstance(two, Num)
-    if words[0] and words[1] and not number_words:
-        # Letters in a row on both sides are words, not products.
-        return words[0] == words[1], "text"
-    return _compare(gold, answer, one, two, limits, None)
+    if mode.answer_type not in PRODUCT_TYPES:
+        words = _single_word(gold), _single_word(answer)
+        number_words = isinstance(one, Num) and isinstance(two, Num)
+        if words[0] and words[1] and not number_words:
+            # Letters in a row on both sides are words, not products.
+            return words[0] == words[1], "text"
+
+    def exact(a: Node, b: Node) -> bool | None:
+        return equal_scalars(a, b, limits)
+
+    result, rule = _compare(gold, answer, (one, two), limits, exact)
+    if result is not True and mode.tolerance:
+        near = _within(exact, mode.tolerance)
+        if _compare(gold, answer, (one, two), limits, near)[0] is True:
+            return True, "tolerance"
+    return result, rule
 
 
 def compare_symbolically(message: dict[str, Any]) -> tuple[bool | None, str]:
     """The verdict of all stages; for worker processes.
 
     Args:
-        message: ``gold``, ``answer`` and ``limits``.
+        message: ``gold``, ``answer``, ``limits`` and ``mode``.
     """
     from butwait.transforms.verify.symbolic import Symbolic
 
-    limits = Limits(**message["limits"])
+    limits, mode = Limits(**message["limits"]), Mode(**message.get("mode", {}))
     gold, answer = message["gold"], message["answer"]
-    one, two = read_cached(gold, limits), read_cached(answer, limits)
+    one, two = read_typed(gold, limits, mode), read_typed(answer, limits, mode)
     if isinstance(one, str) or isinstance(two, str):
         return False, "unreadable"
-    return _compare(gold, answer, one, two, limits, Symbolic(limits))
+    return _compare(gold, answer, (one, two), limits, Symbolic(limits).equal)
 
 
 def _compare(
-    gold: str, answer: str, one: Node, two: Node, limits: Limits, symbolic: Any
+    gold: str, answer: str, trees: tuple[Node, Node], limits: Limits, equal: Equal
 ) -> tuple[bool | None, str]:
-    def exact(a: Node, b: Node) -> bool | None:
-        return equal_scalars(a, b, limits)
-
-    comparison = Comparison(symbolic.equal if symbolic else exact, limits)
+    one, two = trees
+    comparison = Comparison(equal, limits)
     result = comparison.same(one, two)
     if result is not True and isinstance(one, Seq) != isinstance(two, Seq):
         # "100,200" is one number or two: as two only when the other side is a collection.
@@ -84,3 +122,21 @@ def _compare(
                 return True, comparison.rule
             result = False
     return result, comparison.rule
+
+
+def _within(exact: Callable[[Node, Node], bool | None], tolerance: float) -> Equal:
+    """Equality of constants up to a relative difference, shown by their enclosures."""
+
+    def near(a: Node, b: Node) -> bool | None:
+        known = exact(a, b)
+        if known is True or symbols(a) or symbols(b):
+            return known
+        try:
+            one, two = enclose(a, {}, real=False), enclose(b, {}, real=False)
+        except Unknown:
+            return known
+        reach = tolerance * max(abs(one[0]), abs(two[0]))
+        # Half an ulp of slack: a difference that was written as the tolerance itself is within it.
+        return abs(one[0] - two[0]) <= reach * (1 + 1e-12) or known
+
+    return near

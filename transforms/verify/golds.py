@@ -1,0 +1,99 @@
+"""Gold answers: their text out of a box, whether anything can be checked against them, canonical.
+
+One gold answer is read once, however many samples are checked against it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from butwait.schemas.verdict import VerdictName
+from butwait.transforms.answers import last_boxed
+from butwait.transforms.verify.forms import Undefined
+from butwait.transforms.verify.limits import Limits
+from butwait.transforms.verify.mode import Mode
+from butwait.transforms.verify.render import render
+from butwait.transforms.verify.scalars import exact_form
+from butwait.transforms.verify.staged import read_cached, read_typed
+from butwait.transforms.verify.tree import SCALARS, Text
+
+# What data sets write where there is no answer to check.
+_NO_GOLD = frozenset(
+    [
+        "proof",
+        "prove",
+        "notfound",
+        "not found",
+        "n a",
+        "na",
+        "none given",
+        "null",
+        "nan",
+        "see solution",
+        "no answer",
+        "unknown",
+        "not provided",
+        "error",
+        "solution",
+        "answer",
+    ]
+)
+# More words than this are an explanation that no two people write alike.
+_PROSE_WORDS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A verdict with the rule that gave it."""
+
+    verdict: VerdictName
+    rule: str
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gold:
+    """A gold answer's bare text, its canonical text, and why it cannot be used (None: it can)."""
+
+    text: str
+    canonical: str | None
+    unusable: Found | None
+
+
+@lru_cache(maxsize=4096)
+def read_gold(gold: str, limits: Limits, mode: Mode) -> Gold:
+    """What there is to check an answer against."""
+    text = _bare(gold)
+    unusable = _unusable(text, limits, mode)
+    return Gold(text, canonical_text(text, limits), unusable)
+
+
+def _bare(gold: str) -> str:
+    if "\\boxed" in gold or "\\fbox" in gold:
+        box = last_boxed(gold)
+        return box.text if box else gold
+    return gold
+
+
+def _unusable(gold: str, limits: Limits, mode: Mode) -> Found | None:
+    node = read_typed(gold, limits, mode)
+    if isinstance(node, str):
+        return Found("gold_unusable", "unreadable_gold", f"the gold answer cannot be read: {node}")
+    if isinstance(node, Text) and node.words in _NO_GOLD:
+        return Found("gold_unusable", "no_gold", "the gold field says that there is no answer")
+    if isinstance(node, Text) and len(node.words.split()) > _PROSE_WORDS:
+        return Found("gold_unusable", "prose_gold", "the gold answer is a sentence")
+    if isinstance(node, SCALARS):
+        try:
+            exact_form(node, limits)
+        except Undefined:
+            return Found("gold_unusable", "undefined_gold", "the gold answer has no value")
+    return None
+
+
+@lru_cache(maxsize=4096)
+def canonical_text(text: str | None, limits: Limits) -> str | None:
+    """The canonical text of a bare answer, or None when it cannot be read."""
+    node = read_cached(text, limits) if text is not None else ""
+    return None if isinstance(node, str) else render(node, limits)

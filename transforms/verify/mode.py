@@ -1,0 +1,38 @@
+"""How the two sides of a check are compared, where the caller knows more than the notation says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+AnswerType = Literal[
+    "number",
+    "expression",
+    "text",
+    "choice",
+    "tuple",
+    "interval",
+    "set",
+    "list",
+    "equation",
+    "inequality",
+    "matrix",
+]
+ANSWER_TYPES: tuple[AnswerType, ...] = get_args(AnswerType)
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """What the caller asks of one comparison.
+
+    Args:
+        answer_type: What the gold answer is, where notation leaves it open; None to infer it.
+        tolerance: Largest relative difference of two numbers that still counts as equal, from 0
+            to 1; None for exact equality only.
+    """
+
+    answer_type: AnswerType | None = None
+    tolerance: float | None = None
+
+
+EXACT = Mode()
