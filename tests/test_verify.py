@@ -223,8 +223,7 @@ def test_a_percent_sign_is_free_where_the_problem_asks_for_percent_and_only_ther
     assert compare("44", r"44\%", problem="What is 88/2?").verdict == "incorrect"
 
 
-OPERATORS = [r"\sum_{k=1}^n k", r"\int_0^1 x\,dx", r"\prod_k a_k", r"\lim_{n\to\infty} a_n",
-             r"\forall x", r"\exists x"]  # fmt: skip
+OPERATORS = [r"\sum_k a_k", r"\int x\,dx", r"\prod_k a_k", r"\lim a_n", r"\forall x", r"\exists x"]
 
 
 @pytest.mark.parametrize("text", OPERATORS)

@@ -71,11 +71,13 @@ _PLAIN = {
     "ℂ": r"\mathbb{C}", "±": r"\pm ", "∓": r"\mp ", "°": r"^\circ ", "º": r"^\circ ",
     "˚": r"^\circ ", "∘": r"\circ ", "℃": r"^\circ \text{C}", "′": "'", "’": "'", "‘": "'",
     "″": "''", "“": '"', "”": '"', "％": "%", "﹪": "%", "（": "(", "）": ")", "［": "[",
-    "］": "]", "｛": "{", "｝": "}", "，": ",", "、": ",", "；": ";", "：": ":", "．": ".",
+    "］": "]", "｛": "{", "｝": "}", "，": ",", "、": ",", "；": ";", "：": ":", "∶": ":",
+    "．": ".",
     "。": ".", "！": "!", "｜": "|", "∣": "|", "∨": r"\lor ", "∧": r"\land ", "…": r"\ldots ",
     "⋯": r"\ldots ", "⌊": r"\lfloor ", "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ",
     "〈": "(", "〉": ")", "⟨": r"\langle ", "⟩": r"\rangle ", "∠": "", "△": "", "＾": "^",
-    "′′": "''", "€": r"\text{ euros}", "£": r"\text{ pounds sterling}", "¢": r"\text{ cents}",
+    "′′": "''", "€": r"\text{ euros}", "£": r"\text{ pounds}", "¢": r"\text{ cents}",
+    "¥": r"\text{ yen}", "₹": r"\text{ rupees}", "‰": "/1000", "∑": r"\sum ", "∏": r"\prod ",
     "\u2061": "", "\u2062": " ", "\u2063": ",", "²": "", "ℓ": "l", "ℯ": "e", "ⅈ": "i",
 }  # fmt: skip
 _SPACES = "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000\t\n\r\f\v"  # noqa: E501
@@ -95,9 +97,38 @@ _SUPER_RUN = re.compile("[" + "".join(_SUPER) + "]+")
 _SUB_RUN = re.compile("[" + "".join(_SUB) + "]+")
 _COMBINING_LONG = re.compile("([0-9])[\u0305\u0304]")
 _COMBINING_DOT = re.compile("([0-9])\u0307")
-_STRIP = " .,;:!?\u3002"
+# Every command with two backslashes: text that was escaped once too often.
+_DOUBLED = re.compile(r"\\\\[A-Za-z]{2,}")
+_SINGLE = re.compile(r"(?<!\\)\\[A-Za-z]")
+_BRACED_OPERATOR = re.compile(
+    r"(?<![\^_}A-Za-z])\{ *([:=<>]|\\(?:times|cdot|div|leq?|geq?|leqslant|geqslant|neq?)) *\}"
+    r"(?=[^}])"
+)
+_INDEX = r"(\{[0-9A-Za-z]{1,4}\}|[0-9a-z])"
+# ``{}_5C_2`` and ``^5C_2`` for a binomial coefficient, P for permutations.
+_COUNT = re.compile(
+    rf"(?:\{{\}}|(?<![0-9A-Za-z)}}\]]))[_^]{_INDEX} ?(?:\\(?:mathrm|text|mathbf) ?)?\{{?([CP])\}}?"
+    rf" ?_ ?{_INDEX}"
+)
+_COLOUR = re.compile(r"\\(?:text)?color ?\{[A-Za-z]{1,20}\}")
+_LETTER_TIMES = re.compile(r"(?<=\d) ?[xX] ?(?=10 ?\^)")
+_COUNT_BARE = re.compile(r"(?<![0-9A-Za-z_.])(\d{1,4}) ?([CP]) ?(\d{1,4})(?![0-9A-Za-z_.])")
+# Intervals with brackets turned outwards, as in ``[1, 3[``.
+_OUTWARD = re.compile(r"([\[\](])([^\[\]()]{1,80}[,;][^\[\]()]{1,80})([\[\])])")
+_PARAMETER = re.compile(
+    r"(?:\\(?:[,;: ]|q?quad)|[,~ ])*(?:\\text\{ ?,? ?(?:where|with|for(?: all| any| some)?)[~ ]?\}"
+    r"|\bwhere\b|\bfor\b|\bwith\b|\(|\\left ?\()(?:\\[,;: ]|[~ ])*([a-z]) ?\\in ?"
+    r"(\\(?:mathbb|mathbf|bf) ?\{? ?[ZN] ?\}?|[ZN])(?:\\right)? ?\)?\Z"
+)
+# ``C^2_9``: the index on top is the smaller number.
+_COUNT_TURNED = re.compile(rf"(?<![A-Za-z\\])([CPA])\^{_INDEX} ?_ ?{_INDEX}")
+# ``[2]_5``: the residue class of 2 modulo 5.
+_CLASS = re.compile(r"\[(-?\d{1,20})\]_\{?(\d{1,20})\}?")
+_BASED_BRACKET = re.compile(r"(?<![A-Za-z0-9])\(([0-9][0-9A-F]*)\)(?=_[0-9{])")
+_BASE_BRACKET = re.compile(r"(?<=[0-9A-F])_\{ ?\((\d{1,2})\) ?\}")
 _TOUCHING = re.compile(r"[0-9A-Za-z][ \\,;:]*[ \\][ \\,;:]*[0-9A-Za-z]")
 _SPACE_RUN = re.compile(" {2,}")
+_NO_STOPS = ("..", "\\,", "\\;", "\\:", "\\right.")
 _OUTER = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("`", "`"))
 
 
@@ -108,10 +139,47 @@ def clean_text(text: str) -> str:
         text = _COMBINING_DOT.sub(r"\\dot{\1}", text)
         text = _SUPER_RUN.sub(lambda m: "^{" + "".join(_SUPER[c] for c in m[0]) + "}", text)
         text = _SUB_RUN.sub(lambda m: "_{" + "".join(_SUB[c] for c in m[0]) + "}", text)
-        text = text.translate(_TABLE)
-    else:
-        text = text.translate(_TABLE)
+    text = text.translate(_TABLE)
+    if "[" in text and ("," in text or ";" in text):
+        text = _OUTWARD.sub(_inward, text)
+    if "x" in text or "X" in text:
+        text = _LETTER_TIMES.sub(r"\\times ", text)
+    if "C" in text or "P" in text:
+        text = _COUNT_BARE.sub(_counted, text)
+    if "\\" in text or "_" in text or "{" in text:
+        text = _plain_latex(text)
     return strip_wrapping(_SPACE_RUN.sub(" ", text))
+
+
+def _plain_latex(text: str) -> str:
+    """Habits of data sets and of TeX that mean nothing, undone."""
+    if "\\\\" in text and _DOUBLED.search(text) and not _SINGLE.search(text):
+        text = text.replace("\\\\", "\\")
+    text = _COLOUR.sub("", text.replace("\\_", "_"))
+    text = _BRACED_OPERATOR.sub(r"\1 ", text)
+    if "\\in" in text:
+        text = _PARAMETER.sub(r", \1 \\in \2", text)
+    text = _COUNT.sub(_counted, text)
+    text = _COUNT_TURNED.sub(_counted_turned, text)
+    text = _CLASS.sub(r"\1 \\pmod{\2}", text)
+    return _BASE_BRACKET.sub(r"_{\1}", _BASED_BRACKET.sub(r"\1", text))
+
+
+def _inward(match: re.Match[str]) -> str:
+    if match[1] != "]" and match[3] != "[":
+        return match[0]
+    left = "(" if match[1] == "]" else match[1]
+    return f"{left}{match[2]}{')' if match[3] == '[' else match[3]}"
+
+
+def _counted_turned(match: re.Match[str]) -> str:
+    command = "binom" if match[1] == "C" else "perm"
+    return f"\\{command}{{{match[3].strip('{}')}}}{{{match[2].strip('{}')}}}"
+
+
+def _counted(match: re.Match[str]) -> str:
+    command = "binom" if match[2] == "C" else "perm"
+    return f"\\{command}{{{match[1].strip('{}')}}}{{{match[3].strip('{}')}}}"
 
 
 def strip_wrapping(text: str) -> str:
@@ -122,7 +190,7 @@ def strip_wrapping(text: str) -> str:
         if text.endswith("\\ "):
             text = text[:-2]
         # A factorial is not a sentence stop, an ellipsis is not one either.
-        while text and text[-1] in ".,;:" and not text.endswith(("..", "\\,", "\\;", "\\:")):
+        while text and text[-1] in ".,;:" and not text.endswith(_NO_STOPS):
             text = text[:-1].rstrip()
         for left, right in _OUTER:
             inner = text[len(left) : len(text) - len(right)]

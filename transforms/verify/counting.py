@@ -40,6 +40,11 @@ def _combine(name: str, whole: list[int]) -> Fraction | None:
         if n > _TERMS_OF_A_FUNCTION:
             return None
         return Fraction(math.factorial(n) if name == "fact" else math.prod(range(n, 0, -2)))
+    if name == "subfact" and n <= _TERMS_OF_A_FUNCTION:
+        before, here = 1, 0
+        for k in range(2, n + 1):
+            before, here = here, (k - 1) * (before + here)
+        return Fraction(here if n else 1)
     if name in ("binom", "perm"):
         k = whole[1]
         if k < 0 or min(k, abs(n - k)) > _TERMS_OF_A_FUNCTION or n.bit_length() > 64:

@@ -6,9 +6,23 @@ every part is shown equal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
+from butwait.transforms.verify.amounts import (
+    Equal,
+    either,
+    every,
+    same_percents,
+    same_ratios,
+    same_units,
+)
+from butwait.transforms.verify.classes import same_classes, same_family
 from butwait.transforms.verify.equations import same_equation, same_inequality
+from butwait.transforms.verify.kinds import (
+    are_orders,
+    as_matrix,
+    has_class,
+    has_family,
+    same_numbers,
+)
 from butwait.transforms.verify.limits import Limits
 from butwait.transforms.verify.readings import (
     Record,
@@ -16,28 +30,24 @@ from butwait.transforms.verify.readings import (
     as_choice,
     as_equation,
     common_name,
-    degree_unit,
     degrees_of,
-    hundredth,
-    lettered,
-    quotient,
     record,
-    terms,
     unnamed,
 )
-from butwait.transforms.verify.region import Region
-from butwait.transforms.verify.settle import Named, Settled, region_of, settle
+from butwait.transforms.verify.region import LINE, Region
+from butwait.transforms.verify.sets import region_of
+from butwait.transforms.verify.settle import Named, Settled, settle
 from butwait.transforms.verify.tree import (
     SCALARS,
     Builder,
+    Cases,
     Chain,
     Choice,
     Clock,
+    Family,
     Matrix,
-    Mul,
     NamedSet,
     Node,
-    Num,
     Percent,
     Ratio,
     Residue,
@@ -47,23 +57,11 @@ from butwait.transforms.verify.tree import (
     Text,
     Unit,
     Unreadable,
+    symbols,
 )
+from butwait.transforms.verify.words import singular
 
-Equal = Callable[[Node, Node], bool | None]
-
-
-def every(parts: Sequence[bool | None]) -> bool | None:
-    """Three-valued "and"."""
-    if any(part is False for part in parts):
-        return False
-    return None if any(part is None for part in parts) else True
-
-
-def either(*parts: bool | None) -> bool | None:
-    """Three-valued "or"."""
-    if any(part is True for part in parts):
-        return True
-    return None if any(part is None for part in parts) else False
+_MOST_MATCHED = 60
 
 
 class Comparison:
@@ -87,6 +85,8 @@ class Comparison:
             return choice
         if gold == other and not isinstance(gold, SCALARS):
             return self._say("same", True)
+        if are_orders(gold, other) and self._same_order(gold, other):
+            return self._say("inequality", True)
         try:
             return self.settled(settle(gold, self.limits), settle(other, self.limits))
         except Unreadable:
@@ -119,6 +119,9 @@ class Comparison:
 
     def settled(self, a: Settled, b: Settled) -> bool | None:
         """Whether two settled answers mean the same."""
+        special = self._integral_sets(a, b)
+        if special is not NotImplemented:
+            return special
         if isinstance(a, Named) or isinstance(b, Named):
             return self._named(a, b)
         records = record(a), record(b)
@@ -128,22 +131,38 @@ class Comparison:
             # A set whose condition was not understood: nothing is known about it.
             return self._say("set", None)
         if isinstance(a, Region) or isinstance(b, Region):
+            a, b = (LINE if x == Sym("R") else x for x in (a, b))
             return self._say("interval", self._regions(a, b))
+        if isinstance(a, Matrix) != isinstance(b, Matrix):
+            a, b = as_matrix(a), as_matrix(b)
         if isinstance(a, Seq) or isinstance(b, Seq):
             return self._sequences(a, b)
         if isinstance(a, Chain) or isinstance(b, Chain):
             return self._relations(a, b)
         if isinstance(a, Ratio | Clock) or isinstance(b, Ratio | Clock):
-            return self._say("ratio", self._ratios(a, b))
+            return self._say("ratio", same_ratios(a, b, self._plain))
         if isinstance(a, Matrix) and isinstance(b, Matrix):
             return self._say("matrix", self._matrices(a, b))
-        if isinstance(a, Residue) and isinstance(b, Residue):
-            return self._say("modular", self._residues(a, b))
-        if isinstance(a, Text) and isinstance(b, Text):
-            return self._say("text", a.words == b.words)
-        if isinstance(a, NamedSet) and isinstance(b, NamedSet):
-            return self._say("set", a.name == b.name)
         return self._quantities(a, b)
+
+    def _integral_sets(self, a: Settled, b: Settled) -> bool | None:
+        """Residue classes and families, whatever name they are given; piecewise values."""
+        one = a.value if isinstance(a, Named) else a
+        two = b.value if isinstance(b, Named) else b
+        if isinstance(one, Cases) and isinstance(two, Cases):
+            return self._say("cases", self._cases(one, two))
+        if (has_class(one) and (has_class(two) or has_family(two))) or (
+            has_family(one) and has_class(two)
+        ):  # fmt: skip
+            if isinstance(one, Named | Region) or isinstance(two, Named | Region):
+                return self._say("modular", False)
+            known = same_classes(one, two, self.limits)
+            if known is None and isinstance(one, Residue) and isinstance(two, Residue):
+                known = self._classes(one, two)
+            return self._say("modular", known)
+        if isinstance(one, Family) or isinstance(two, Family):
+            return self._say("family", self._families(one, two))
+        return NotImplemented  # type: ignore[no-any-return]
 
     # -- names -------------------------------------------------------------------------------
 
@@ -218,12 +237,18 @@ class Comparison:
         one, two = list(a.items), list(b.items)
         if rule == "set":
             one, two = self._distinct(one), self._distinct(two)
-        if len(one) != len(two) or len(one) > 60:
-            return self._say(rule, False if len(one) != len(two) else None)
+        if len(one) != len(two) and (has_family(a) or has_family(b)):
+            return self._say(rule, None)
+        if len(one) != len(two):
+            return self._say(rule, False)
+        if len(one) > _MOST_MATCHED:
+            return self._say(rule, same_numbers(one, two))
         result = self._match(one, two)
         return self._say(rule, result)
 
     def _distinct(self, items: list[Node]) -> list[Node]:
+        if len(items) > _MOST_MATCHED:
+            return list(dict.fromkeys(items))
         kept: list[Node] = []
         for item in items:
             if not any(self._plain(item, other) is True for other in kept):
@@ -272,6 +297,10 @@ class Comparison:
             return False
         return every([self._plain(a[0], b[0]), self._plain(a[1], b[1])])
 
+    def _same_order(self, gold: Node, other: Node) -> bool:
+        assert isinstance(gold, Chain) and isinstance(other, Chain)
+        return same_inequality(gold, other, self.limits, self._plain) is True
+
     # -- relations ---------------------------------------------------------------------------
 
     def _relations(self, a: Settled, b: Settled) -> bool | None:
@@ -284,50 +313,62 @@ class Comparison:
 
     # -- small kinds -------------------------------------------------------------------------
 
-    def _ratios(self, a: Settled, b: Settled) -> bool | None:
-        if isinstance(a, Clock) and isinstance(b, Clock):
-            halves = {a.half, b.half} - {""}
-            return (a.hour, a.minute) == (b.hour, b.minute) and len(halves) < 2
-        one, two = terms(a), terms(b)
-        if one is None or two is None:
-            return False
-        if len(one) == 1 or len(two) == 1:
-            if len(one) + len(two) != 3:
-                return False
-            return self._plain(quotient(one), quotient(two))
-        if len(one) != len(two):
-            return False
-        return every([self._plain(Mul((one[0], y)), Mul((two[0], x))) for x, y in
-                      zip(one[1:], two[1:], strict=True)])  # fmt: skip
-
     def _matrices(self, a: Matrix, b: Matrix) -> bool | None:
         if [len(row) for row in a.rows] != [len(row) for row in b.rows]:
             return False
         pairs = zip(sum(a.rows, ()), sum(b.rows, ()), strict=True)
         return every([self._plain(x, y) for x, y in pairs])
 
-    def _residues(self, a: Residue, b: Residue) -> bool | None:
+    def _cases(self, a: Cases, b: Cases) -> bool | None:
+        """The same values under the same conditions; other ways to divide the line are unknown."""
+        left = list(b.rows)
+        for value, condition in a.rows:
+            for row in left:
+                if self._plain(condition, row[1]) is True and self._plain(value, row[0]) is True:
+                    left.remove(row)
+                    break
+            else:
+                return None
+        return True if not left else None
+
+    def _classes(self, a: Residue, b: Residue) -> bool | None:
+        """Two classes whose numbers are not both known."""
         moduli = self.equal(a.modulus, b.modulus)
-        if moduli is not True:
-            return moduli
-        parts = (a.value, b.value, a.modulus)
-        if all(isinstance(x, Num) and x.value.denominator == 1 for x in parts):
-            x, y, m = (int(p.value) for p in parts if isinstance(p, Num))
-            return m != 0 and (x - y) % m == 0
-        return self.equal(a.value, b.value) or None
+        return (self.equal(a.value, b.value) or None) if moduli is True else moduli
+
+    def _families(self, a: Settled, b: Settled) -> bool | None:
+        if isinstance(a, Family) and isinstance(b, Family):
+            return same_family(a, b, self.limits)
+        family, other = (a, b) if isinstance(a, Family) else (b, a)
+        if isinstance(family, Family) and isinstance(other, SCALARS):
+            # "k in Z" left out: the bare value still holds the parameter.
+            if family.parameter not in symbols(other):
+                return False
+            return self.equal(family.value, other)
+        return None if isinstance(other, Seq | Builder | SetOp | NamedSet) else False
+
+    def _words(self, a: Settled, b: Settled) -> bool | None:
+        """Texts, and sets with a name."""
+        if isinstance(a, Text) and isinstance(b, Text):
+            return self._say("text", singular(a.words) == singular(b.words))
+        if isinstance(a, NamedSet) and isinstance(b, NamedSet):
+            return self._say("set", a.name == b.name)
+        return self._say("kind", False)
 
     # -- values ------------------------------------------------------------------------------
 
     def _quantities(self, a: Settled, b: Settled) -> bool | None:
         if isinstance(a, Named | Region) or isinstance(b, Named | Region):
             return False
+        if isinstance(a, Text | NamedSet) and isinstance(b, Text | NamedSet):
+            return self._words(a, b)
         self.rule = "value"
         if isinstance(a, Sym) and isinstance(b, Sym):
             return self._say("letter", a.name.lower() == b.name.lower())
         if isinstance(a, Unit) or isinstance(b, Unit):
-            return self._say("unit", self._units(a, b))
+            return self._say("unit", same_units(a, b, self.equal))
         if isinstance(a, Percent) or isinstance(b, Percent):
-            return self._say("percent", self._percents(a, b))
+            return self._say("percent", same_percents(a, b, self.equal))
         if not isinstance(a, SCALARS) or not isinstance(b, SCALARS):
             return self._say("kind", False)
         result = self.equal(a, b)
@@ -338,30 +379,3 @@ class Comparison:
             bare = self.equal(one if one is not None else a, two if two is not None else b)
             return self._say("degrees", either(bare, result))
         return result
-
-    def _units(self, a: Node, b: Node) -> bool | None:
-        a, b = lettered(a, b), lettered(b, a)
-        a, b = degree_unit(a, b), degree_unit(b, a)
-        if isinstance(a, Unit) and isinstance(b, Unit):
-            if a.dims != b.dims:
-                return False
-            return self.equal(Mul((a.value, a.factor)), Mul((b.value, b.factor)))
-        unit, bare = (a, b) if isinstance(a, Unit) else (b, a)
-        assert isinstance(unit, Unit)
-        if not isinstance(bare, SCALARS):
-            return False
-        plain = self.equal(unit.value, bare)
-        if unit.dims == (("radian", 1),) and plain is not True:
-            return either(plain, self.equal(Mul((unit.value, unit.factor)), bare))
-        return plain
-
-    def _percents(self, gold: Node, other: Node) -> bool | None:
-        if isinstance(gold, Percent) and isinstance(other, Percent):
-            return self.equal(gold.value, other.value)
-        if isinstance(gold, Percent):
-            if not isinstance(other, SCALARS):
-                return False
-            # A gold with a percent sign has said what the number counts.
-            return either(self.equal(gold.value, other), self.equal(hundredth(gold), other))
-        assert isinstance(other, Percent)
-        return self.equal(gold, hundredth(other)) if isinstance(gold, SCALARS) else False

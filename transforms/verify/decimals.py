@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from butwait.transforms.verify.lexer import repeating
-from butwait.transforms.verify.tree import Node, Num, Unreadable
+from butwait.transforms.verify.numerals import repeating
+from butwait.transforms.verify.tree import Const, Node, Num, Sym, Unreadable
 
 if TYPE_CHECKING:
     from butwait.transforms.verify.grammar import Scalars
@@ -17,7 +17,8 @@ def at_mixed_number(p: Scalars, left: Node) -> bool:
     Raises:
         Unreadable: Two numbers side by side that are not one.
     """
-    # "2 1/4" is a mixed number; any other pair of numbers side by side is unreadable.
+    # "2 1/4" is a mixed number; any other pair of numbers side by side is unreadable, but
+    # "3! 5!" and "(n-2) 2^n" are products.
     slash = p.peek(1)
     down = p.peek(2)
     if (
@@ -30,7 +31,11 @@ def at_mixed_number(p: Scalars, left: Node) -> bool:
         and 0 < p.next.value < down.value
     ):
         return True
-    raise Unreadable("two numbers side by side")
+    if isinstance(left, Sym) and slash.text == "^":
+        return False
+    if isinstance(left, Num | Sym | Const):
+        raise Unreadable("two numbers side by side")
+    return False
 
 
 def read_mixed(p: Scalars, left: Node) -> Node:

@@ -11,6 +11,7 @@ from fractions import Fraction
 
 from butwait.transforms.verify.exact import Exact
 from butwait.transforms.verify.forms import (
+    ONE_DEN,
     Form,
     Generator,
     Monomial,
@@ -18,6 +19,7 @@ from butwait.transforms.verify.forms import (
     TooBig,
     Undefined,
     as_rational,
+    is_constant,
 )
 from butwait.transforms.verify.limits import Limits
 from butwait.transforms.verify.normal import Field
@@ -33,7 +35,9 @@ def same_equation(a: Sides, b: Sides, limits: Limits) -> bool | None:
         return a == b
     try:
         one, two = _cleared(*a, limits), _cleared(*b, limits)
-        return _proportion(one, two, limits) is not None
+        if _proportion(one, two, limits) is not None:
+            return True
+        return _constant_multiple(one, two, limits)
     except (TooBig, RecursionError):
         return None
     except Undefined:
@@ -117,6 +121,30 @@ def _proportion(one: Form, two: Form, limits: Limits) -> Fraction | None:
         if len(ratios) == 1:
             return ratios.pop()
     return as_rational(Field(limits).div(one, two))
+
+
+def _constant_multiple(one: Form, two: Form, limits: Limits) -> bool:
+    """Whether the forms differ by a constant factor, which may be irrational."""
+    if one.den != two.den:
+        return False
+    first, second = _coefficients(one), _coefficients(two)
+    if first.keys() != second.keys() or len(first) < 2:
+        return False
+    field = Field(limits)
+    lead = next(iter(first))
+    return all(
+        field.equal(field.mul(first[key], second[lead]), field.mul(second[key], first[lead]))
+        for key in first
+    )
+
+
+def _coefficients(form: Form) -> dict[Monomial, Form]:
+    """The constant factor of each product of variables."""
+    found: dict[Monomial, set[tuple[Monomial, Fraction]]] = {}
+    for mono, scale in form.num:
+        key = frozenset((g, e) for g, e in mono if not is_constant(g))
+        found.setdefault(key, set()).add((mono - key, scale))
+    return {key: Form(frozenset(terms), ONE_DEN) for key, terms in found.items()}
 
 
 _FLIP = {"<": ">", ">": "<", "le": "ge", "ge": "le", "=": "=", "ne": "ne"}

@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
+from butwait.transforms.verify.complexes import conjugate, parts
 from butwait.transforms.verify.counting import count
+from butwait.transforms.verify.determinants import determinant
 from butwait.transforms.verify.forms import (
     IMAGINARY,
     ONE_DEN,
@@ -26,8 +28,11 @@ from butwait.transforms.verify.forms import (
     generators,
     sign_key,
 )
+from butwait.transforms.verify.modular import remainder
 from butwait.transforms.verify.normal import Field
+from butwait.transforms.verify.series import terms
 from butwait.transforms.verify.tree import (
+    BINDERS,
     Add,
     Const,
     Div,
@@ -39,7 +44,11 @@ from butwait.transforms.verify.tree import (
     Pow,
     Sym,
 )
+from butwait.transforms.verify.trig import INVERSE, any_trig, inverse_trig, trig
 
+_UNKNOWN_BASE = Form(
+    frozenset({(frozenset({(("v", "log base"), Fraction(1))}), Fraction(1))}), ONE_DEN
+)
 _POSITIVE_CONSTANTS = frozenset({PI, E})
 _HALF = Fraction(1, 2)
 
@@ -72,7 +81,7 @@ class Exact(Field):
         if isinstance(node, Pow):
             return self.raise_to(self.form(node.base), self.form(node.exp))
         if isinstance(node, Fn):
-            return self._function(node.name, [self.form(arg) for arg in node.args])
+            return self._call(node)
         if isinstance(node, PlusMinus):
             return self.mul(self.atom(("v", "plus-minus")), self.form(node.item))
         raise TooBig
@@ -100,14 +109,15 @@ class Exact(Field):
                 if abs(value.numerator).bit_length() > 4_000:
                     raise TooBig
                 return self.power(base, int(value))
-            return self._root_power(base, value)
+            return self.root_power(base, value)
         return self._general_power(base, exponent)
 
-    def _root_power(self, base: Form, exponent: Fraction) -> Form:
+    def root_power(self, base: Form, exponent: Fraction) -> Form:
+        """A form to a power that is not whole."""
         if base.den != ONE_DEN:
             upper = Form(base.num, ONE_DEN)
             lower = Form(base.den, ONE_DEN)
-            return self.div(self._root_power(upper, exponent), self._root_power(lower, exponent))
+            return self.div(self.root_power(upper, exponent), self.root_power(lower, exponent))
         term = as_term(base)
         if term is not None and IMAGINARY not in dict(term[0]):
             return self._root_of_term(*term, exponent)
@@ -167,8 +177,16 @@ class Exact(Field):
     def _exponential(self, mono: Monomial, scale: Fraction) -> Form:
         if mono == frozenset({(IMAGINARY, Fraction(1)), (PI, Fraction(1))}):
             turn = self.mul(self.atom(PI), self.rational(scale))
-            cosine, sine = self.trig("cos", turn), self.trig("sin", turn)
+            cosine, sine = trig(self, "cos", turn), trig(self, "sin", turn)
             return self.add(cosine, self.mul(self.atom(IMAGINARY), sine))
+        turned = dict(mono)
+        if turned.pop(IMAGINARY, None) == 1 and abs(scale) == 1 and len(turned) == 1:
+            ((angle, times),) = turned.items()
+            if times == 1 and angle[0] == "f" and angle[1] in ("asin", "atan"):
+                whole = self.atom(angle)
+                sine = self.mul(self.atom(IMAGINARY), trig(self, "sin", whole))
+                sine = sine if scale > 0 else self.neg(sine)
+                return self.add(trig(self, "cos", whole), sine)
         if len(mono) == 1:
             ((generator, power),) = mono
             if generator[0] == "log" and power == 1:
@@ -179,6 +197,28 @@ class Exact(Field):
 
     # -- functions ---------------------------------------------------------------------------
 
+    def _call(self, node: Fn) -> Form:
+        if node.name in BINDERS:
+            return self._series(node)
+        if node.name == "mod":
+            rest = remainder(*node.args)
+            if rest is not None:
+                return self.rational(rest)
+        return self._function(node.name, [self.form(arg) for arg in node.args])
+
+    def _series(self, node: Fn) -> Form:
+        """A finite sum or product, term by term; other bound variables have no form."""
+        parts = terms(node) if node.name in ("sum", "prod") else None
+        if parts is None:
+            raise TooBig
+        result = self.rational(0 if node.name == "sum" else 1)
+        for part in parts:
+            self.left -= 1
+            value = self.form(part)
+            join = self.add if node.name == "sum" else self.mul
+            result = join(result, value)
+        return result
+
     def _function(self, name: str, args: list[Form]) -> Form:
         if name == "root":
             degree = as_rational(args[1])
@@ -186,16 +226,22 @@ class Exact(Field):
                 raise TooBig
             return self.raise_to(args[0], self.rational(1 / degree))
         if name == "log":
-            top = self.log(args[0])
-            return top if len(args) == 1 else self.div(top, self.log(args[1]))
+            return self._log_to_base(args)
         if name in ("sin", "cos", "tan", "cot", "sec", "csc"):
-            return self._trig_any(name, args[0])
+            return any_trig(self, name, args[0])
         if name == "abs":
             return self._abs(args[0])
-        if name in _INVERSE_TABLES:
-            return self._inverse_trig(name, args[0])
+        if name in INVERSE:
+            return inverse_trig(self, name, args[0])
         if name == "det":
-            return self._determinant(args)
+            return determinant(self, args)
+        return self._counted(name, args)
+
+    def _counted(self, name: str, args: list[Form]) -> Form:
+        """A function with a value at rationals, a part of a complex number, or an opaque one."""
+        part = self._complex(name, args[0]) if name in ("re", "im", "overline") else None
+        if part is not None:
+            return part
         numbers = [as_rational(arg) for arg in args]
         known = [x for x in numbers if x is not None]
         if len(known) == len(numbers):
@@ -203,6 +249,19 @@ class Exact(Field):
             if value is not None:
                 return self.rational(value)
         return self.atom(("f", name, *args))
+
+    def _log_to_base(self, args: list[Form]) -> Form:
+        if len(args) == 2 and args[1] == _UNKNOWN_BASE and (n := _power_of_ten(args[0])):
+            # The base of "log" is not known, but of a power of ten it can only be ten.
+            return self.rational(n)
+        top = self.log(args[0])
+        return top if len(args) == 1 else self.div(top, self.log(args[1]))
+
+    def _complex(self, name: str, argument: Form) -> Form | None:
+        if name == "overline":
+            return conjugate(self, argument)
+        known = parts(self, argument)
+        return None if known is None else known[0 if name == "re" else 1]
 
     def log(self, argument: Form) -> Form:
         """Natural logarithm; products of positive constants are split."""
@@ -249,133 +308,23 @@ class Exact(Field):
                 return Form(frozenset((m, abs(c)) for m, c in real), ONE_DEN)
             if turned.num:
                 both = self.add(self.power(Form(real, ONE_DEN), 2), self.power(turned, 2))
-                return self._root_power(both, _HALF)
+                return self.root_power(both, _HALF)
         if sign_key(argument) < 0:
             argument = self.neg(argument)
         return self.atom(("f", "abs", argument))
 
-    # -- trigonometry ------------------------------------------------------------------------
 
-    def _trig_any(self, name: str, argument: Form) -> Form:
-        if name in ("sin", "cos"):
-            return self.trig(name, argument)
-        sine, cosine = self.trig("sin", argument), self.trig("cos", argument)
-        if name == "tan":
-            return self.div(sine, cosine)
-        if name == "cot":
-            return self.div(cosine, sine)
-        return self.inverse(cosine if name == "sec" else sine)
-
-    def trig(self, name: str, argument: Form) -> Form:
-        """Sine or cosine, exact at multiples of 15 degrees, reduced to the first octants."""
-        turn = self._turns(argument)
-        if turn is not None:
-            return self._trig_at(turn if name == "sin" else _HALF - turn)
-        inner = _inner_inverse(argument)
-        if inner is not None:
-            return self._trig_of_inverse(name, *inner)
-        negative = sign_key(argument) < 0
-        if negative:
-            argument = self.neg(argument)
-        form = self.atom(("f", name, argument))
-        return self.neg(form) if negative and name == "sin" else form
-
-    def _turns(self, argument: Form) -> Fraction | None:
-        """The rational ``q`` of an argument ``q * pi``."""
-        if not argument.num:
-            return Fraction(0)
-        term = as_term(argument)
-        if term is not None and term[0] == frozenset({(PI, Fraction(1))}):
-            return term[1]
+def _power_of_ten(argument: Form) -> int | None:
+    """The whole power of ten that a rational is, if it is one (0 for one)."""
+    value = as_rational(argument)
+    if value is None or value <= 0:
         return None
-
-    def _trig_at(self, turn: Fraction) -> Form:
-        """Sine of ``turn * pi``."""
-        turn %= 2
-        sign = 1
-        if turn >= 1:
-            turn, sign = turn - 1, -1
-        if turn > _HALF:
-            turn = 1 - turn
-        value = self._sine_table(turn)
-        if value is None:
-            angle = self.mul(self.atom(PI), self.rational(turn))
-            value = self.atom(("f", "sin", angle))
-        return value if sign > 0 else self.neg(value)
-
-    def _sine_table(self, turn: Fraction) -> Form | None:
-        if turn == 0:
-            return self.rational(0)
-        if turn == _HALF:
-            return self.rational(1)
-        if turn == Fraction(1, 6):
-            return self.rational(_HALF)
-        row = _SINES.get(turn)
-        if row is None:
-            return None
-        result = self.rational(0)
-        for scale, square in row:
-            part = self.mul(self.rational(scale), self.rational_power(Fraction(square), _HALF))
-            result = self.add(result, part)
-        return result
-
-    def _trig_of_inverse(self, name: str, outer: str, value: Form) -> Form:
-        one = self.rational(1)
-        other = self._root_power(self.sub(one, self.power(value, 2)), _HALF)
-        if outer == "atan":
-            root = self._root_power(self.add(one, self.power(value, 2)), _HALF)
-            return self.div(value if name == "sin" else one, root)
-        same = (outer == "asin") == (name == "sin")
-        return value if same else other
-
-    def _inverse_trig(self, name: str, argument: Form) -> Form:
-        negative = sign_key(argument) < 0
-        inner = self.neg(argument) if negative else argument
-        square = as_rational(self.power(inner, 2)) if len(inner.num) <= 1 else None
-        turn = _INVERSE_TABLES[name].get(square) if square is not None else None
-        if turn is None:
-            if negative and name != "acos":
-                return self.neg(self.atom(("f", name, inner)))
-            return self.atom(("f", name, argument))
-        if negative:
-            turn = -turn if name != "acos" else 1 - turn
-        return self.mul(self.atom(PI), self.rational(turn))
-
-    # -- whole numbers -----------------------------------------------------------------------
-
-    def _determinant(self, cells: list[Form]) -> Form:
-        n = math.isqrt(len(cells))
-        if n > 4:
-            raise TooBig
-        return self._minor([cells[k * n : k * n + n] for k in range(n)])
-
-    def _minor(self, rows: list[list[Form]]) -> Form:
-        if len(rows) == 1:
-            return rows[0][0]
-        total = self.rational(0)
-        for k, cell in enumerate(rows[0]):
-            rest = [row[:k] + row[k + 1 :] for row in rows[1:]]
-            part = self.mul(cell, self._minor(rest))
-            total = self.add(total, self.neg(part) if k % 2 else part)
-        return total
-
-
-_SINES = {
-    Fraction(1, 12): ((Fraction(1, 4), 6), (Fraction(-1, 4), 2)),
-    Fraction(1, 4): ((_HALF, 2),),
-    Fraction(1, 3): ((_HALF, 3),),
-    Fraction(5, 12): ((Fraction(1, 4), 6), (Fraction(1, 4), 2)),
-    Fraction(1, 10): ((Fraction(1, 4), 5), (Fraction(-1, 4), 1)),
-    Fraction(3, 10): ((Fraction(1, 4), 5), (Fraction(1, 4), 1)),
-}
-_QUARTERS = {Fraction(0): Fraction(0), Fraction(1, 4): Fraction(1, 6), _HALF: Fraction(1, 4),
-             Fraction(3, 4): Fraction(1, 3), Fraction(1): _HALF}  # fmt: skip
-_INVERSE_TABLES: dict[str, dict[Fraction, Fraction]] = {
-    "asin": _QUARTERS,
-    "acos": {k: _HALF - v for k, v in _QUARTERS.items()},
-    "atan": {Fraction(0): Fraction(0), Fraction(1, 3): Fraction(1, 6), Fraction(1): Fraction(1, 4),
-             Fraction(3): Fraction(1, 3)},
-}  # fmt: skip
+    up, down = str(value.numerator), str(value.denominator)
+    for text, sign in ((up, 1), (down, -1)):
+        other = down if sign > 0 else up
+        if other == "1" and text.strip("0") == "1":
+            return sign * (len(text) - 1)
+    return None
 
 
 def _positive(generator: Generator) -> bool:
@@ -385,14 +334,3 @@ def _positive(generator: Generator) -> bool:
             return False
         return isinstance(base, tuple) and (base in _POSITIVE_CONSTANTS or base[0] == "p")
     return generator[0] == "p" or generator in _POSITIVE_CONSTANTS
-
-
-def _inner_inverse(argument: Form) -> tuple[str, Form] | None:
-    term = as_term(argument)
-    if term is None or term[1] != 1 or len(term[0]) != 1:
-        return None
-    ((generator, power),) = term[0]
-    if power == 1 and generator[0] == "f" and generator[1] in _INVERSE_TABLES:
-        value = generator[2]
-        return (str(generator[1]), value) if isinstance(value, Form) else None
-    return None

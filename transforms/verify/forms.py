@@ -119,6 +119,42 @@ def mono_order(mono: Monomial) -> tuple[Fraction, str]:
     return sum((e for _, e in mono), _ZERO), repr(sorted(map(repr, mono)))
 
 
+def is_constant(generator: Generator) -> bool:
+    """Whether a generator is a root of a prime, pi, e, i or a logarithm of such."""
+    if generator[0] == "log":
+        inner = generator[1]
+        return isinstance(inner, tuple) and is_constant(inner)
+    return generator[0] in ("p", "c")
+
+
+def gathered(form: Form) -> Form:
+    """A form whose huge powers of primes hold all of that prime: ``7 * 7^n`` as ``7^(n+1)``."""
+    if not any(g[0] == "p" and abs(e) > 1 for m, _ in form.num for g, e in m):
+        return form
+    out: dict[Monomial, Fraction] = {}
+    for mono, scale in form.num:
+        powers = dict(mono)
+        for generator, exponent in mono:
+            prime = generator[1]
+            if generator[0] != "p" or abs(exponent) <= 1 or not isinstance(prime, int):
+                continue
+            times, scale = _times_in(scale, prime)
+            powers[generator] = exponent + times
+        key = frozenset((g, e) for g, e in powers.items() if e)
+        out[key] = out.get(key, _ZERO) + scale
+    return Form(frozenset((m, c) for m, c in out.items() if c), form.den)
+
+
+def _times_in(scale: Fraction, prime: int) -> tuple[int, Fraction]:
+    """How often a prime divides a rational, and what is left."""
+    times = 0
+    while scale and scale.numerator % prime == 0:
+        scale, times = scale / prime, times + 1
+    while scale.denominator % prime == 0:
+        scale, times = scale * prime, times - 1
+    return times, scale
+
+
 def sign_key(form: Form) -> Fraction:
     """Coefficient of a fixed term, for choosing between a form and its negative."""
     num = dict(form.num)

@@ -10,6 +10,9 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from butwait.transforms.verify.tree import (
+    SCALARS,
+    Add,
+    Chain,
     Const,
     Div,
     Fn,
@@ -34,7 +37,7 @@ _TRIG = frozenset({"sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "ta
 _INVERSE = {"sin": "asin", "cos": "acos", "tan": "atan", "cot": "acot"}
 
 
-def read_root(p: Scalars) -> Node:
+def read_root(p: Scalars, name: str) -> Node:
     """The root after ``\\sqrt``, with its degree in square brackets."""
     degree: Node | None = None
     if p.saw("open", "["):
@@ -100,8 +103,11 @@ def _function_argument(p: Scalars, name: str) -> Node:
 def _apply(name: str, argument: Node, base: Node | None, power: Node | None) -> Node:
     if name == "lg":
         name, base = "log", base or number(10)
-    if name == "exp":
-        value: Node = Pow(Const("e"), argument)
+    if name == "cis":
+        turned = Mul((Const("i"), Fn("sin", (argument,))))
+        value: Node = Add((Fn("cos", (argument,)), turned))
+    elif name == "exp":
+        value = Pow(Const("e"), argument)
     elif name in ("ln", "log"):
         value = Fn("log", (argument,) if base is None else (argument, base))
         if name == "log" and base is None:
@@ -115,6 +121,16 @@ def _apply(name: str, argument: Node, base: Node | None, power: Node | None) -> 
     return value if power is None else Pow(value, power)
 
 
+def read_angle(p: Scalars, name: str) -> Node:
+    """``\\angle ABC`` as one name: the letters of an angle are no product."""
+    letters = ""
+    while p.saw("sym") and p.next.text.isupper() and len(letters) < 3:
+        letters += p.take().text
+    if not letters:
+        return p.atom()
+    return Sym(f"angle {letters}")
+
+
 def read_indexed_count(p: Scalars, name: str, start: int) -> Node:
     """``C_n^k`` as a binomial; the index starts at token ``start``."""
     end = p.at
@@ -126,11 +142,35 @@ def read_indexed_count(p: Scalars, name: str, start: int) -> Node:
 
 
 def read_call(p: Scalars, name: str) -> Node:
-    """``f(x)``, or ``C(n, k)`` as a binomial."""
+    """``f(x)``, ``C(n, k)`` as a binomial, ``M(1, 2)`` as a named point."""
     inner = p.atom()
     args = inner.items if isinstance(inner, Seq) else (inner,)
+    if len(args) > 1 and not (_are_counts(args) if name in "CP" else _is_function(name)):
+        # A point with its name, such as M(-4, 3).
+        return Chain((Sym(name), inner), ("=",))
     if len(args) == 2 and name in ("C", "P"):
         return Fn("binom" if name == "C" else "perm", (scalar(args[0]), scalar(args[1])))
-    if name in ("C", "P"):
+    if not _is_function(name):
         return Mul((Sym(name), scalar(inner)))
+    if name == "Gamma" and len(args) == 1:
+        return Fn("fact", (Add((scalar(inner), number(-1))),))
     return Fn("call", (Sym(name), *(scalar(item) for item in args)))
+
+
+def _is_function(name: str) -> bool:
+    return name.rstrip("'") in _FUNCTION_NAMES
+
+
+def _are_counts(args: tuple[Node, ...]) -> bool:
+    """Whether ``(n, k)`` may be the arguments of a count: whole numbers or names."""
+    if len(args) != 2:
+        return False
+    known = [arg.value for arg in args if isinstance(arg, Num)]
+    if len(known) == 2 and known[0] < known[1]:
+        return False
+    return all(value.denominator == 1 and value >= 0 for value in known) and all(
+        isinstance(arg, SCALARS) for arg in args
+    )
+
+
+_FUNCTION_NAMES = frozenset({*"fghFGH", "Gamma", "phi", "varphi", "sigma", "tau"})

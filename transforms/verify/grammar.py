@@ -16,24 +16,30 @@ from butwait.transforms.verify.decimals import (
     read_repeating,
 )
 from butwait.transforms.verify.functions import (
-    read_call,
+    read_angle,
     read_function,
-    read_indexed_count,
     read_root,
 )
 from butwait.transforms.verify.lexer import Token
 from butwait.transforms.verify.limits import Limits
+from butwait.transforms.verify.linear import opposite, plus, raised, times, transposed
+from butwait.transforms.verify.names import read_name
+from butwait.transforms.verify.series import SERIES, read_series
 from butwait.transforms.verify.tree import (
     Add,
     Const,
     Div,
     Fn,
+    Matrix,
     Mul,
+    NamedSet,
     Node,
     Num,
     PlusMinus,
     Pow,
-    Sym,
+    Seq,
+    SetOp,
+    Span,
     Unreadable,
     negate,
     number,
@@ -44,7 +50,6 @@ from butwait.transforms.verify.vocabulary import FUNCTIONS, GREEK
 _PASS = frozenset({"vec", "hat", "tilde", "widehat", "widetilde", "overrightarrow", "underline",
                    "displaystyle", "ensuremath", "boxed", "fbox"})  # fmt: skip
 _STARTS = frozenset({"num", "sym", "open"})
-_CALLABLE = frozenset("fghFGH")
 
 
 class Scalars:
@@ -123,7 +128,7 @@ class Scalars:
         while self.saw("op", "+", "-") or self.saw("cmd", "pm", "mp"):
             items.append(self._signed())
         self.depth -= 1
-        return items[0] if len(items) == 1 else Add(tuple(items))
+        return items[0] if len(items) == 1 else plus(items)
 
     def _signed(self) -> Node:
         sign, both = 1, 0
@@ -137,22 +142,24 @@ class Scalars:
             elif not self.accept("op", "+"):
                 break
         term = self.product()
+        if both and isinstance(term, Seq) and term.kind == "tuple":
+            return Seq("list", (term, opposite(term)), "or")
         if both:
             return PlusMinus(scalar(term), both * sign)
-        return negate(scalar(term)) if sign < 0 else term
+        return opposite(term) if sign < 0 else term
 
     def product(self) -> Node:
         """Explicit and juxtaposed products and quotients, left to right."""
         result = self.power()
         while True:
             if self.accept("op", "*"):
-                result = _times(result, self._factor())
+                result = times(result, self._factor())
             elif self.accept("op", "/"):
                 result = Div(scalar(result), scalar(self._factor()))
             elif self.saw("cmd", "mod") and not self._opens_modulus(0):
                 self.take()
                 result = Fn("mod", (scalar(result), scalar(self.power())))
-            elif self.starts_factor():
+            elif self.starts_factor() and not self._joins_sets(result):
                 if self.saw("num") and at_mixed_number(self, result):
                     result = read_mixed(self, result)
                     continue
@@ -160,9 +167,13 @@ class Scalars:
             else:
                 return result
 
+    def _joins_sets(self, left: Node) -> bool:
+        """Whether a letter U stands for the union sign."""
+        return self.saw("sym", "U") and isinstance(left, Span | Seq | NamedSet | SetOp)
+
     def _factor(self) -> Node:
         if self.accept("op", "-"):
-            return negate(scalar(self._factor()))
+            return opposite(self._factor())
         self.accept("op", "+")
         return self.power()
 
@@ -174,7 +185,7 @@ class Scalars:
             up, down = right.num, right.den
             if isinstance(up, Num) and isinstance(down, Num) and 0 <= up.value < down.value:
                 return Num(left.value + up.value / down.value, False)
-        return _times(left, right)
+        return times(left, right)
 
     def starts_factor(self) -> bool:
         """Whether a juxtaposed factor may begin here."""
@@ -193,6 +204,8 @@ class Scalars:
             or name in GREEK
             or name in FUNCTIONS
             or name in _PASS
+            or name in SERIES
+            or name in ("perm", "begin")
         )
 
     def _opens_modulus(self, ahead: int) -> bool:
@@ -210,6 +223,8 @@ class Scalars:
                 base = self._degrees(base)
             elif self._primes():
                 break
+            elif isinstance(base, Matrix):
+                base = transposed(base) if self._transposes() else raised(base, self.exponent())
             else:
                 base = Pow(scalar(base), self.exponent())
             base = self.postfixed(base)
@@ -225,6 +240,15 @@ class Scalars:
                 self.take()
             return True
         return False
+
+    def _transposes(self) -> bool:
+        """Pass over ``T``, ``t`` or ``\\top`` as an exponent."""
+        braces = self.saw("open", "{") and self.peek(2).text == "}"
+        if self.peek(1 if braces else 0).text not in ("T", "t", "top", "intercal"):
+            return False
+        for _ in range(3 if braces else 1):
+            self.take()
+        return True
 
     def _primes(self) -> bool:
         return self.accept("cmd", "prime")
@@ -282,38 +306,21 @@ class Scalars:
         if token.kind == "num":
             return self._number(token)
         if token.kind == "sym":
-            return self._name(token.text)
+            return read_name(self, token.text)
         if token.kind == "open":
             return self.bracket(token.text)
         if token.kind == "cmd":
             return self._command(token.text)
         if token.kind == "op" and token.text == "|":
             return self._bars()
+        if token.kind == "op" and token.text == "!" and self.saw("num"):
+            return Fn("subfact", (scalar(self.atom()),))
         raise Unreadable(f"unexpected {token.text!r}")
 
     def _number(self, token: Token) -> Node:
         if self.saw("cmd", "overline", "dot") and "." in token.text:
             return read_repeating(self, token.text)
         return Num(token.value, token.exact)
-
-    def _name(self, name: str) -> Node:
-        if self.saw("op", "_"):
-            self.take()
-            start = self.at
-            index = self.group_text()
-            if name in ("C", "A", "P") and self.saw("op", "^"):
-                return read_indexed_count(self, name, start)
-            return Sym(f"{name}_{index}")
-        while self.saw("op", "'"):
-            self.take()
-            name += "'"
-        if name in ("e", "i"):
-            return Const(name)
-        if name in ("C", "P") and self.saw("open", "("):
-            return read_call(self, name)
-        if name[0] in _CALLABLE and self.saw("open", "(") and not self.next.space:
-            return read_call(self, name)
-        return Sym(name)
 
     def group_text(self) -> str:
         """The text of a braced group or of one token, not parsed."""
@@ -341,29 +348,23 @@ class Scalars:
     def _command(self, name: str) -> Node:
         if name == "frac":
             return Div(self.argument(), self.argument())
-        if name == "sqrt":
-            return read_root(self)
-        if name == "cbrt":
-            return Fn("root", (self.argument(), number(3)))
-        if name == "binom":
-            return Fn("binom", (self.argument(), self.argument()))
-        if name == "pi":
-            return Const("pi")
-        if name == "infty":
-            return Const("inf")
+        if name in ("binom", "perm"):
+            return Fn(name, (self.argument(), self.argument()))
+        if name in ("cbrt", "overline"):
+            inner = self.argument()
+            return Fn("root", (inner, number(3))) if name == "cbrt" else Fn("overline", (inner,))
+        if name in _CONSTANTS:
+            return _CONSTANTS[name]
         if name in ("lfloor", "lceil"):
-            inner = self.sum()
+            inner = scalar(self.sum())
             self.expect("cmd", "rfloor", "rceil")
-            return Fn("floor" if name == "lfloor" else "ceil", (scalar(inner),))
-        if name in FUNCTIONS:
-            return read_function(self, name)
+            return Fn("floor" if name == "lfloor" else "ceil", (inner,))
         if name in GREEK:
-            return self._name(name)
+            return read_name(self, name)
         if name in _PASS:
             return self.atom()
-        if name == "overline":
-            return Fn("overline", (self.argument(),))
-        return self.special(name)
+        reader = READERS.get(name)
+        return self.special(name) if reader is None else reader(self, name)
 
     def argument(self) -> Node:
         """One argument of a command: a group or a single token (one digit of a number)."""
@@ -385,5 +386,10 @@ class Scalars:
         return inner
 
 
-def _times(left: Node, right: Node) -> Node:
-    return Mul((scalar(left), scalar(right)))
+_CONSTANTS = {"pi": Const("pi"), "infty": Const("inf")}
+READERS: dict[str, Callable[[Scalars, str], Node]] = {
+    **dict.fromkeys(FUNCTIONS, read_function),
+    **dict.fromkeys(SERIES, read_series),
+    "sqrt": read_root,
+    "angle": read_angle,
+}

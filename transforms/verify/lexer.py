@@ -11,9 +11,26 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from butwait.transforms.verify.limits import Limits
+from butwait.transforms.verify.numerals import (
+    BASE_WORDS,
+    BASED,
+    LOOSE_GROUPS,
+    NUMBER,
+    based_value,
+    plain_number,
+    repeating,
+    whole_number,
+)
 from butwait.transforms.verify.tree import Unreadable
 from butwait.transforms.verify.units import is_unit_word
-from butwait.transforms.verify.vocabulary import FUNCTIONS, RENAME, SILENT, TEXT_COMMANDS, WORDS
+from butwait.transforms.verify.vocabulary import (
+    FUNCTIONS,
+    RENAME,
+    SCALE_WORDS,
+    SILENT,
+    TEXT_COMMANDS,
+    WORDS,
+)
 
 
 @dataclass(slots=True)
@@ -27,17 +44,6 @@ class Token:
     exact: bool = True
 
 
-_NUMBER = re.compile(
-    r"(?P<grouped>\d{1,3}(?:(?:\{,\}|,\\!|,\\,|\\,|\\ |,)\d{3})+(?!\d))(?P<gfrac>\.\d+)?"
-    r"|(?P<whole>\d*)\.(?P<fixed>\d*)\((?P<cycle>\d+)\)"
-    r"|(?P<plain>\d+\.\d*|\.\d+|\d+)(?:[eE](?P<exp>[+-]?\d{1,4})(?![\d.a-zA-Z^]))?"
-)
-_LOOSE_GROUPS = re.compile(r"\d{1,3}(?: \d{3})+(?!\d)(?! ?\d)")
-_BASED = re.compile(r"([0-9A-F]+)_(?:\{(?:\\text\{)?(\w+)\}?\}|(\d)(?!\d))")
-_BASE_WORDS = {
-    "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
-    "ten": 10, "twelve": 12, "sixteen": 16,
-}  # fmt: skip
 _COMMAND = re.compile(r"\\([A-Za-z]+|.)")
 _WORD = re.compile(r"[A-Za-z]+")
 _SPACING = frozenset(",;:! ")
@@ -70,7 +76,7 @@ class Lexer:
         while self.at < len(self.text):
             self._step(self.text[self.at])
         self._put("end", "")
-        return self.tokens
+        return without_double_brackets(self.tokens) if self.depth == 0 else self.tokens
 
     def _put(self, kind: str, text: str, value: Fraction = Fraction(0), exact: bool = True) -> None:
         self.tokens.append(Token(kind, text, value, self.space, exact))
@@ -115,14 +121,14 @@ class Lexer:
             raise Unreadable(f"character {char!r}")
 
     def _number(self) -> None:
-        based = _BASED.match(self.text, self.at)
+        based = BASED.match(self.text, self.at)
         if based and self._based(based):
             return
-        loose = _LOOSE_GROUPS.match(self.text, self.at)
+        loose = LOOSE_GROUPS.match(self.text, self.at)
         if loose and not self.nesting:
             self._emit_integer(loose[0].replace(" ", ""), loose.end())
             return
-        match = _NUMBER.match(self.text, self.at)
+        match = NUMBER.match(self.text, self.at)
         if match is None:
             raise Unreadable("number")
         if match["grouped"] and "," in match["grouped"]:
@@ -139,35 +145,31 @@ class Lexer:
             raise Unreadable("too many digits")
         if match["grouped"]:
             digits = "".join(c for c in match["grouped"] if c.isdigit()) + (match["gfrac"] or "")
-            value = Fraction(digits)
+            value = plain_number(digits)
+        elif match["radix"]:
+            value = Fraction(int(match["coded"], 2 if match["radix"] == "b" else 16))
         elif match["cycle"]:
             value = repeating(match["whole"], match["fixed"], match["cycle"])
         else:
             plain = match["plain"]
-            value = Fraction(plain.rstrip(".")) * Fraction(10) ** int(match["exp"] or 0)
+            value = plain_number(plain) * Fraction(10) ** int(match["exp"] or 0)
         self._put("num", match[0], value)
         self.at = match.end()
 
     def _emit_integer(self, digits: str, end: int) -> None:
         if len(digits) > self.limits.digits:
             raise Unreadable("too many digits")
-        self._put("num", digits, Fraction(digits))
+        self._put("num", digits, Fraction(whole_number(digits)))
         self.at = end
 
     def _based(self, match: re.Match[str]) -> bool:
-        word = match[2] or match[3]
-        base = _BASE_WORDS.get(word) or (int(word) if word.isdigit() and len(word) < 3 else 0)
-        if not 2 <= base <= 36 or len(match[1]) > 400:
+        word = match["word"] or match["digit"]
+        base = BASE_WORDS.get(word) or (int(word) if word.isdigit() and len(word) < 3 else 0)
+        value = based_value(match["digits"], match["cycle"] or match["dotted"] or "", base)
+        if value is None:
             return False
-        try:
-            value = int(match[1], base)
-        except ValueError:
-            return False
-        end = match.end()
-        if match[2] and "\\text{" in match[0] and self.text[end : end + 1] == "}":
-            end += 1
-        self._put("num", match[0], Fraction(value), exact=False)
-        self.at = end
+        self._put("num", match[0], value, exact=False)
+        self.at = match.end()
         return True
 
     def _command(self) -> None:
@@ -181,6 +183,8 @@ class Lexer:
             self.space = True
             if name in ("left", "right") and self.text[self.at : self.at + 1] == ".":
                 self.at += 1
+                if name == "right":
+                    self._unopen()
         elif name in TEXT_COMMANDS:
             self._text(name)
         elif name in "{}":
@@ -194,6 +198,17 @@ class Lexer:
             self._put("op", "|")
         else:
             self._named(RENAME.get(name, name))
+
+    def _unopen(self) -> None:
+        """``\\right.`` closes nothing: its ``\\left\\{`` was the brace of a system."""
+        depth = 0
+        for k in range(len(self.tokens) - 1, -1, -1):
+            kind = self.tokens[k].kind
+            depth += {"close": 1, "open": -1}.get(kind, 0)
+            if depth < 0:
+                self.nesting -= 1
+                del self.tokens[k]
+                return
 
     def _named(self, name: str) -> None:
         if name in ("{", "}"):
@@ -225,6 +240,8 @@ class Lexer:
         self.at = end + 1
         self.space = True
         words = re.sub(r"[^A-Za-z ]", "", body).split()
+        if self._scale_or_percent(words) or self._based_text(name, body):
+            return
         if body.lower() in ("or", "and", "and/or"):
             self._put("join", "or" if "or" in body.lower() else "and")
         elif not words or _MATH_INSIDE.search(body) or name == "operatorname":
@@ -238,6 +255,38 @@ class Lexer:
         else:
             self._put("unit" if all(map(is_unit_word, words)) else "text", " ".join(words))
 
+    def _scale_or_percent(self, words: list[str]) -> bool:
+        """``million`` and ``percent`` after a number; the rest of the words are a unit."""
+        if not words or not self._after_value():
+            return False
+        first = words[0].lower().rstrip("s")
+        if first in SCALE_WORDS:
+            self._put("op", "*")
+            self._put("num", first, Fraction(SCALE_WORDS[first]), exact=False)
+        elif words[0].lower() in ("percent", "percentage"):
+            self._put("op", "%")
+        elif [word.lower() for word in words[:2]] == ["per", "cent"]:
+            self._put("op", "%")
+            words = words[1:]
+        elif words == ["to"]:
+            self._put("op", "to")
+        else:
+            return False
+        if len(words) > 1:
+            self._put("unit" if all(map(is_unit_word, words[1:])) else "text", " ".join(words[1:]))
+        return True
+
+    def _based_text(self, name: str, body: str) -> bool:
+        """``\\text{2A}_{16}``: the digits stand in a text command."""
+        wrapped = BASED.match(body + self.text[self.at :])
+        if wrapped is None or not re.fullmatch(r"[0-9A-Fa-f]+", body):
+            return False
+        start = self.at - len(body)
+        if not self._based(wrapped):
+            return False
+        self.at = start + wrapped.end()
+        return True
+
     def _inline(self, body: str) -> None:
         if self.depth > 8:
             raise Unreadable("text in text in text")
@@ -249,8 +298,8 @@ class Lexer:
         match = _WORD.match(self.text, self.at)
         assert match is not None
         word = match[0]
-        based = _BASED.match(self.text, self.at)
-        if based and len(based[1]) > 1 and self._based(based):
+        based = BASED.match(self.text, self.at)
+        if based and len(based["digits"]) > 1 and based["digits"].isupper() and self._based(based):
             return
         rate = _RATE.match(self.text, self.at)
         if rate and rate[1] == word and self._after_value():
@@ -261,6 +310,8 @@ class Lexer:
             return
         self.at = match.end()
         low = word.lower()
+        if low.rstrip("s") in SCALE_WORDS and self._scale_or_percent([low]):
+            return
         if low in _JOIN:
             self._put("join", low)
         elif word in WORDS:
@@ -287,11 +338,24 @@ class Lexer:
 _MATH_INSIDE = re.compile(r"[\d^_=()\[\]<>$\\]")
 
 
-def repeating(whole: str, fixed: str, cycle: str) -> Fraction:
-    """The exact value of ``whole.fixed`` with ``cycle`` repeated for ever."""
-    scale = 10 ** len(fixed)
-    head = Fraction(int((whole or "0") + fixed or "0"), scale)
-    return head + Fraction(int(cycle), scale * (10 ** len(cycle) - 1))
+def without_double_brackets(tokens: list[Token]) -> list[Token]:
+    """Tokens without the inner of two round brackets around the same thing.
+
+    Nesting that says nothing must not count as depth.
+    """
+    partner: dict[int, int] = {}
+    opened: list[int] = []
+    for k, token in enumerate(tokens):
+        if token.kind == "open":
+            opened.append(k)
+        elif token.kind == "close" and opened:
+            partner[opened.pop()] = k
+    dropped: set[int] = set()
+    for k, end in partner.items():
+        inner = partner.get(k + 1)
+        if inner == end - 1 and all(tokens[j].text in "()" for j in (k, k + 1, inner, end)):
+            dropped |= {k + 1, inner}
+    return [token for k, token in enumerate(tokens) if k not in dropped] if dropped else tokens
 
 
 def matching_brace(text: str, start: int) -> int:

@@ -18,16 +18,16 @@ class Limits:
         answer_chars: Longest answer that is read as mathematics, in characters.
         trace_chars: Longest trace; of a longer one the end is kept.
         depth: Deepest nesting of brackets, fractions and powers.
-        digits: Most decimal digits of one number, written or computed (Python refuses 4,300).
+        digits: Most decimal digits of one number, written or computed.
         terms: Most products of terms in one normal form.
         worker_s: Wall seconds of one symbolic comparison; beyond it the worker is killed.
         memory_mb: Address space of one symbolic worker beyond what it starts with.
     """
 
-    answer_chars: int = 2_000
+    answer_chars: int = 10_000
     trace_chars: int = 2_000_000
-    depth: int = 60
-    digits: int = 4_000
+    depth: int = 120
+    digits: int = 10_000
     terms: int = 4_000
     worker_s: float = 1.0
     memory_mb: int = 1_024

@@ -13,6 +13,8 @@ from butwait.transforms.verify.tree import Add, Div, Fn, Mul, Node, Num, Pow
 # Moduli whose totient chains are short to compute; chosen once, at random among seven-digit primes.
 _PRIMES = (1_000_003, 2_750_159, 7_368_787)
 _CAP = 1_000
+# Factored by trial division: a million steps at most.
+_MOST_MODULUS = 10**12
 
 
 class NoResidue(Exception):
@@ -28,6 +30,18 @@ def residues_differ(a: Node, b: Node) -> bool:
         except (NoResidue, RecursionError):
             continue
     return False
+
+
+def remainder(value: Node, modulus: Node) -> int | None:
+    """A whole-number expression modulo a number of up to twelve digits, or None."""
+    if not isinstance(modulus, Num) or modulus.value.denominator != 1:
+        return None
+    if not 0 < modulus.value <= _MOST_MODULUS:
+        return None
+    try:
+        return _residue(value, int(modulus.value))
+    except (NoResidue, RecursionError):
+        return None
 
 
 def _residue(node: Node, m: int) -> int:
@@ -51,6 +65,8 @@ def _residue(node: Node, m: int) -> int:
 
 def _power(node: Pow, m: int) -> int:
     base = _residue(node.base, m)
+    if isinstance(node.exp, Num) and node.exp.value.denominator == 1 and node.exp.value < 0:
+        return pow(_inverse(base, m), -int(node.exp.value), m)
     if not _whole(node.exp):
         raise NoResidue
     size = _capped(node.exp, _CAP)

@@ -14,11 +14,13 @@ from butwait.transforms.verify.tree import (
     SCALARS,
     Add,
     Builder,
+    Cases,
     Chain,
     Choice,
     Clock,
     Const,
     Div,
+    Family,
     Fn,
     Matrix,
     Mul,
@@ -85,6 +87,10 @@ def _small(node: Node, limits: Limits) -> str:
         return ":".join(_shape(item, limits) for item in node.items)
     if isinstance(node, Residue):
         return f"{_shape(node.value, limits)} mod {_shape(node.modulus, limits)}"
+    if isinstance(node, Family):
+        return f"{_shape(node.value, limits)} for {node.parameter} in {node.domain}"
+    if isinstance(node, Cases):
+        return "; ".join(f"{_shape(v, limits)} if {_shape(c, limits)}" for v, c in node.rows)
     if isinstance(node, Builder):
         domain = "" if node.domain is None else f" in {_shape(node.domain, limits)}"
         return f"{{{node.variable}{domain} | {_shape(node.condition, limits)}}}"

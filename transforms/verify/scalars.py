@@ -7,8 +7,17 @@ from __future__ import annotations
 
 from butwait.transforms.verify.ball import Unknown, apart, enclose
 from butwait.transforms.verify.exact import Exact
-from butwait.transforms.verify.forms import Form, TooBig, Undefined, as_rational, rigid
+from butwait.transforms.verify.forms import (
+    Form,
+    TooBig,
+    Undefined,
+    as_rational,
+    gathered,
+    generators,
+    rigid,
+)
 from butwait.transforms.verify.limits import Limits
+from butwait.transforms.verify.logs import logs_cancel
 from butwait.transforms.verify.modular import residues_differ
 from butwait.transforms.verify.normal import Field
 from butwait.transforms.verify.tree import Const, Mul, Node, Num, contains, symbols
@@ -62,7 +71,12 @@ def exact_form(node: Node, limits: Limits) -> Form | None:
 
 def _compare_forms(left: Form, right: Form, limits: Limits) -> bool | None:
     try:
-        if Field(limits).equal(left, right):
+        field = Field(limits)
+        if field.equal(left, right) or gathered(left) == gathered(right):
+            return True
+        if any(g[0] in ("log", "f") for g in generators(left)) and logs_cancel(
+            field, field.sub(left, right)
+        ):
             return True
     except (TooBig, Undefined, RecursionError):
         return None

@@ -7,55 +7,50 @@ back as ``Text``; nothing raises but ``Unreadable``.
 from __future__ import annotations
 
 import re
-from fractions import Fraction
 
+from butwait.transforms.verify.braces import DOTS, read_braces, written_out
 from butwait.transforms.verify.clean import clean_text
+from butwait.transforms.verify.conditions import congruence, named_set, with_condition
 from butwait.transforms.verify.grammar import Scalars
 from butwait.transforms.verify.lexer import Lexer, Token
 from butwait.transforms.verify.limits import Limits
 from butwait.transforms.verify.matrices import read_environment
+from butwait.transforms.verify.quantities import read_quantity
 from butwait.transforms.verify.tree import (
-    Add,
-    Builder,
+    SCALARS,
     Chain,
     Choice,
     Clock,
-    Fn,
-    Matrix,
-    Mul,
     NamedSet,
     Node,
     Num,
-    Percent,
     Ratio,
     Residue,
     Seq,
     SetOp,
     Span,
-    Sym,
     Text,
-    Unit,
     Unreadable,
     scalar,
 )
-from butwait.transforms.verify.units import read_unit
 from butwait.transforms.verify.vocabulary import FUNCTIONS
 from butwait.transforms.verify.words import (
+    SET_NAMES,
     is_phrase,
+    known_phrase,
+    list_of_words,
     number_word,
     plain_words,
     read_choice,
     read_clock,
 )
 
-_ONE = Fraction(1)
 _OPERATOR = re.compile(r"\\(?:sum|prod|i?int|oint|lim|forall|exists)(?![a-zA-Z])")
 _RELATIONS = frozenset({"=", "<", ">", "le", "ge", "ne"})
 _RELATION_COMMANDS = frozenset({"in", "equiv", "approx"})
 _SET_OPS = {"cup": "union", "cap": "intersection", "setminus": "minus"}
 _SET_LETTERS = frozenset("RZNQC")
 _MATH_PHRASE = FUNCTIONS | {"pi", "infinity", "or", "and", "over", "frac", "sqrt", "mod"}
-_UNIT_TAIL = frozenset({"unit", "text"})
 
 
 def read_answer(text: str, limits: Limits, *, grouped: bool = True) -> Node:
@@ -88,11 +83,17 @@ def _read_clean(text: str, limits: Limits, grouped: bool) -> Node:
     number = number_word(text)
     if number is not None:
         return Num(number, False)
+    known = known_phrase(text)
+    if known is not None:
+        return NamedSet(known) if known in SET_NAMES else Text(known)
     if is_phrase(text) and not _MATH_PHRASE & set(text.lower().split()):
         return Text(plain_words(text) or text.lower())
     try:
         return Shapes(Lexer(text, limits, grouped=grouped).run(), limits).read()
     except (Unreadable, RecursionError):
+        names = list_of_words(text)
+        if names:
+            return Seq("list", tuple(Text(name) for name in names))
         # Sums, integrals and quantifiers are mathematics that is not read, not words.
         words = None if _OPERATOR.search(text) else plain_words(text)
         if words is None:
@@ -136,7 +137,9 @@ class Shapes:
             joiner = max(joiner, seen, key=("", "comma", "and", "or").index)
             items.append(self.item())
         self.p.depth -= 1
-        return items[0] if len(items) == 1 else Seq("list", tuple(items), joiner)
+        if len(items) == 1:
+            return items[0]
+        return with_condition(Seq("list", written_out(tuple(items)), joiner))
 
     def _joiner(self) -> str:
         seen = ""
@@ -149,7 +152,9 @@ class Shapes:
                 return seen
 
     def item(self) -> Node:
-        """A chain of relations or one value, with a modulus after it."""
+        """A chain of relations or one value, with a modulus after it; or dots."""
+        if self.p.accept("cmd", "ldots"):
+            return DOTS
         parts = [self.sets()]
         relations: list[str] = []
         while self._at_relation():
@@ -174,7 +179,7 @@ class Shapes:
             modulus = scalar(self.p.sum())
             self.p.expect("close", ")")
         if isinstance(node, Chain) and "equiv" in node.relations:
-            return _congruence(node, modulus)
+            return congruence(node, modulus)
         return node if modulus is None else Residue(scalar(node), modulus)
 
     def sets(self) -> Node:
@@ -190,78 +195,14 @@ class Shapes:
 
     def ratio(self) -> Node:
         """``a : b : c`` or one quantity."""
-        items = [self.quantity()]
+        items = [read_quantity(self.p)]
         while self.p.accept("op", ":") or (self.p.saw("op", "to") and self._ratio_to()):
-            items.append(self.quantity())
+            items.append(read_quantity(self.p))
         return items[0] if len(items) == 1 else Ratio(tuple(scalar(x) for x in items))
 
     def _ratio_to(self) -> bool:
         self.p.take()
         return True
-
-    def quantity(self) -> Node:
-        """A value, with percent sign, currency or unit."""
-        sign = self._dollars()
-        if sign:
-            value = scalar(self.p.sum())
-            node: Node = _unit([("dollars", 1)], Mul((sign, value)))
-            if self.p.saw("unit", "dollars", "dollar") or self.p.saw("text", "USD"):
-                self.p.take()
-            elif self.p.next.kind in _UNIT_TAIL:
-                self._unit_parts()
-            return node
-        node = self.p.sum()
-        if self.p.accept("op", "%"):
-            return Percent(scalar(node))
-        if self.p.next.kind in _UNIT_TAIL and not isinstance(node, Seq | Span | Matrix | SetOp):
-            node = self._with_units(node)
-        return node
-
-    def _dollars(self) -> Node | None:
-        # A minus may stand before the currency sign.
-        if self.p.saw("op", "-") and self.p.peek(1).text == "$":
-            self.p.take()
-            self.p.take()
-            return Num(_ONE * -1, False)
-        return Num(_ONE, False) if self.p.accept("op", "$") else None
-
-    def _with_units(self, node: Node) -> Node:
-        total = _unit(self._unit_parts(), scalar(node))
-        while self.p.saw("num") and isinstance(total, Unit):
-            more = _unit_of(self.quantity())
-            if more is None or more.dims != total.dims:
-                raise Unreadable("two units")
-            both = Add((Mul((total.value, total.factor)), Mul((more.value, more.factor))))
-            total = Unit(both, total.dims, Num(_ONE, False))
-        return total
-
-    def _unit_parts(self) -> list[tuple[str, int]]:
-        parts: list[tuple[str, int]] = []
-        sign = 1
-        while True:
-            if self.p.accept("op", "/"):
-                sign = -1
-            elif self.p.accept("op", "*", "-"):
-                continue
-            elif self.p.next.kind in _UNIT_TAIL or (sign < 0 and self.p.saw("sym")):
-                for word in self.p.take().text.split():
-                    if word.lower() == "per":
-                        sign = -1
-                    else:
-                        parts.append((word, sign))
-                self._unit_power(parts)
-            else:
-                return parts
-
-    def _unit_power(self, parts: list[tuple[str, int]]) -> None:
-        if not self.p.saw("op", "^") or not parts:
-            return
-        self.p.take()
-        power = self.p.atom()
-        if not isinstance(power, Num) or not 1 <= power.value <= 9:
-            raise Unreadable("power of a unit")
-        word, sign = parts[-1]
-        parts[-1] = (word, sign * int(power.value))
 
     # -- brackets ----------------------------------------------------------------------------
 
@@ -270,7 +211,7 @@ class Shapes:
         bars, self.p.bars = self.p.bars, 0
         try:
             if left in ("\\{", "{"):
-                return self._braces(left)
+                return read_braces(self, left)
             if left in ("(", "[") and self.p.saw("close"):
                 raise Unreadable("empty bracket")
             inner = self.items()
@@ -282,7 +223,8 @@ class Shapes:
         right = self.p.next.text
         self.p.expect("close", ")", "]")
         if isinstance(inner, Seq) and inner.kind == "list" and inner.joiner == "comma":
-            if left + right == "()" or (left + right == "[]" and len(inner.items) != 2):
+            nested = not all(isinstance(item, SCALARS) for item in inner.items)
+            if left + right == "()" or (left + right == "[]" and (len(inner.items) != 2 or nested)):
                 return Seq("tuple", inner.items)
             if len(inner.items) == 2:
                 low, high = (scalar(item) for item in inner.items)
@@ -292,46 +234,6 @@ class Shapes:
             raise Unreadable("brackets that differ")
         return inner
 
-    def _braces(self, left: str) -> Node:
-        right = "\\}" if left == "\\{" else "}"
-        if left == "\\{" or (self.p.saw("sym") and self.p.peek(1).text in ("|", ":")):
-            if self.p.accept("close", right):
-                return NamedSet("empty")
-            built = self._builder(right)
-            if built is not None:
-                return built
-        elif self.p.accept("close", right):
-            return self.p.atom()  # an empty group says nothing
-        inner = self.items()
-        if self.p.accept("cmd", "choose"):
-            inner = Fn("binom", (scalar(inner), scalar(self.p.sum())))
-        self.p.expect("close", right)
-        if isinstance(inner, Seq) and inner.kind == "list":
-            return Seq("set", inner.items)
-        return Seq("set", (inner,)) if left == "\\{" else inner
-
-    def _builder(self, right: str) -> Node | None:
-        start = self.p.at
-        if not self.p.accept("sym"):
-            return None
-        name = self.p.peek(-1).text
-        domain: Node | None = None
-        if self.p.accept("cmd", "in"):
-            domain = self.sets_without_ratio()
-        if not self.p.accept("op", "|", ":", ","):
-            self.p.at = start
-            return None
-        if domain is None and self.p.peek(-1).text == ",":
-            self.p.at = start
-            return None
-        condition = self.items()
-        self.p.expect("close", right)
-        return Builder(name, domain, condition)
-
-    def sets_without_ratio(self) -> Node:
-        """A named set or bracketed set, where a colon does not mean a ratio."""
-        return self.p.atom()
-
     # -- commands ----------------------------------------------------------------------------
 
     def special(self, name: str) -> Node:
@@ -339,11 +241,10 @@ class Shapes:
         if name in ("emptyset",):
             return NamedSet("empty")
         if name in ("mathbb", "Bbb", "mathds"):
-            token = self._set_letter()
-            plus = self._set_sign()
-            return NamedSet(token + plus)
+            letter = self._set_letter()
+            return named_set(letter, self._set_sign())
         if name == "begin":
-            return read_environment(self.p)
+            return read_environment(self.p, self.items)
         if name == "det":
             return scalar(self.p.atom())
         raise Unreadable(f"command {name!r}")
@@ -361,28 +262,5 @@ class Shapes:
         mark = ""
         while self.p.saw("op", "^", "_"):
             self.p.take()
-            braces = self.p.accept("open", "{")
-            mark += self.p.take().text
-            if braces:
-                self.p.expect("close", "}")
+            mark += self.p.group_text()
         return mark
-
-
-def _congruence(node: Chain, modulus: Node | None) -> Node:
-    if len(node.items) != 2:
-        raise Unreadable("chain of congruences")
-    right = node.items[1]
-    if modulus is None and isinstance(right, Fn) and right.name == "mod":
-        right, modulus = right.args
-    if modulus is None or not isinstance(node.items[0], Sym):
-        raise Unreadable("congruence")
-    return Residue(scalar(right), modulus)
-
-
-def _unit(parts: list[tuple[str, int]], value: Node) -> Node:
-    dims, factor = read_unit(parts)
-    return Unit(value, dims, factor) if dims else value
-
-
-def _unit_of(node: Node) -> Unit | None:
-    return node if isinstance(node, Unit) else None

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+from butwait.transforms.verify.amounts import Equal
 from butwait.transforms.verify.answer_types import PRODUCT_TYPES, read_as
 from butwait.transforms.verify.ball import Unknown, enclose
 from butwait.transforms.verify.clean import clean_text, squeeze
-from butwait.transforms.verify.decide import Comparison, Equal
+from butwait.transforms.verify.decide import Comparison
 from butwait.transforms.verify.limits import Limits
 from butwait.transforms.verify.mode import EXACT, Mode
 from butwait.transforms.verify.scalars import equal_scalars

@@ -15,6 +15,7 @@ import sympy as sp
 from butwait.transforms.verify.limits import Limits
 from butwait.transforms.verify.scalars import equal_scalars
 from butwait.transforms.verify.tree import (
+    BINDERS,
     Add,
     Const,
     Div,
@@ -35,6 +36,7 @@ _FUNCTIONS: dict[str, Any] = {
     "asin": sp.asin, "acos": sp.acos, "atan": sp.atan, "acot": sp.acot, "sinh": sp.sinh,
     "cosh": sp.cosh, "tanh": sp.tanh, "abs": sp.Abs, "fact": sp.factorial,
     "fact2": sp.factorial2, "binom": sp.binomial, "floor": sp.floor, "ceil": sp.ceiling,
+    "re": sp.re, "im": sp.im, "arg": sp.arg, "overline": sp.conjugate,
     "perm": sp.ff, "mod": sp.Mod, "gcd": sp.gcd, "lcm": sp.lcm, "max": sp.Max, "min": sp.Min,
 }  # fmt: skip
 _MOST_BITS = 50_000
@@ -165,8 +167,26 @@ def _power(base: Any, exp: Any) -> Any:
     return base**exp
 
 
+def _series(node: Fn, flags: dict[str, dict[str, bool]]) -> Any:
+    """A sum, product, integral or limit; sympy is asked for its closed form."""
+    bound = node.args[1]
+    assert isinstance(bound, Sym)
+    whole = node.name in ("sum", "prod")
+    # One symbol for the bound variable, whatever a variable of that name is outside.
+    inner = {**flags, bound.name: {"integer": True} if whole else {"real": True}}
+    symbol = build(bound, inner)
+    body = build(node.args[0], inner)
+    ends = [build(arg, flags) for arg in node.args[2:]]
+    if node.name == "limit":
+        return sp.limit(body, symbol, ends[0])
+    known: dict[str, Any] = {"sum": sp.summation, "prod": sp.product, "integral": sp.integrate}
+    return known[node.name](body, (symbol, *ends))
+
+
 def _call(node: Fn, flags: dict[str, dict[str, bool]]) -> Any:
     args = [build(arg, flags) for arg in node.args]
+    if node.name in BINDERS:
+        return _series(node, flags)
     if node.name == "root":
         return _power(args[0], 1 / args[1])
     if node.name == "log":

@@ -125,6 +125,22 @@ class Builder:
 
 
 @dataclass(frozen=True, slots=True)
+class Family:
+    """A value for every element ``parameter`` of the set named ``domain``."""
+
+    value: Node
+    parameter: str
+    domain: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """A piecewise value: pairs of a value and its condition."""
+
+    rows: tuple[tuple[Node, Node], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Chain:
     """Relations in a row: ``a < b <= c`` has three items and two relations."""
 
@@ -168,10 +184,15 @@ class Choice:
 
 Node = (
     Num | Sym | Const | Add | Mul | Div | Pow | Fn | PlusMinus | Unit | Percent | Seq | Span
-    | SetOp | NamedSet | Builder | Chain | Matrix | Residue | Ratio | Clock | Text | Choice
+    | SetOp | NamedSet | Builder | Family | Cases | Chain | Matrix
+    | Residue | Ratio | Clock | Text | Choice
 )  # fmt: skip
 
 SCALARS = (Num, Sym, Const, Add, Mul, Div, Pow, Fn, PlusMinus)
+
+
+# Functions of a body, a bound variable and its ends (see ``series``).
+BINDERS = frozenset({"sum", "prod", "integral", "limit"})
 
 
 def children(node: Node) -> tuple[Node, ...]:
@@ -197,6 +218,11 @@ def symbols(node: Node) -> set[str]:
         item = stack.pop()
         if isinstance(item, Sym):
             found.add(item.name)
+        if isinstance(item, Fn) and item.name in BINDERS:
+            # The bound variable is no variable of the whole.
+            inner = symbols(item.args[0]) - symbols(item.args[1])
+            found |= inner.union(*(symbols(end) for end in item.args[2:]))
+            continue
         stack.extend(children(item))
     return found
 

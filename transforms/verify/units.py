@@ -65,7 +65,9 @@ _add("pound", {"1": "pound pounds lb lbs", "1/16": "ounce ounces oz", "2000": "t
 _add("dollar", {"1": "dollar dollars usd", "1/100": "cent cents"})
 _add("euro", {"1": "euro euros eur"})
 _add("rupee", {"1": "rupee rupees rs"})
-_add("yuan", {"1": "yuan"})
+_add("yuan", {"1": "yuan rmb"})
+_add("yen", {"1": "yen"})
+_add("penny", {"1": "pence penny"})
 _add("newton", {"1": "newton newtons"})
 _add("joule", {"1": "joule joules"})
 _add("watt", {"1": "watt watts"})
@@ -80,6 +82,8 @@ _COMPOUND = {
 }
 _POWER_BEFORE = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3}
 _EMPTY = {"unit", "units", "of", "the", "a", "an", "in", "about", "total", "approximately", "each"}
+# Words that may stand before the amount.
+CURRENCY_WORDS = frozenset({"euros", "euro", "eur", "pounds", "yen", "rupees", "rs", "yuan", "usd"})
 # Single letters that are units in "5 m" and variables elsewhere.
 LETTER_UNITS = frozenset({"m", "g", "s", "h"})
 _KNOWN = frozenset(_TABLE) | frozenset(_ANGLES) | frozenset(_COMPOUND) | frozenset(_POWER_BEFORE)

@@ -18,7 +18,7 @@ SILENT = frozenset({
 FUNCTIONS = frozenset({
     "sin", "cos", "tan", "cot", "sec", "csc", "asin", "acos", "atan", "acot", "sinh", "cosh",
     "tanh", "ln", "log", "lg", "exp", "gcd", "lcm", "max", "min", "det", "abs", "arcsin",
-    "arccos", "arctan",
+    "arccos", "arctan", "tg", "ctg", "cosec", "arctg", "arcctg", "re", "im", "arg", "cis",
 })  # fmt: skip
 GREEK = frozenset({
     "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa",
@@ -27,7 +27,8 @@ GREEK = frozenset({
     "mho",
 })  # fmt: skip
 RENAME = {
-    "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "dbinom": "binom", "tbinom": "binom",
+    "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "nicefrac": "frac", "sfrac": "frac",
+    "flatfrac": "frac", "mleft": "left", "dbinom": "binom", "tbinom": "binom",
     "leq": "le", "leqslant": "le", "leqq": "le", "geq": "ge", "geqslant": "ge", "geqq": "ge",
     "neq": "ne", "lt": "<", "gt": ">", "times": "*", "cdot": "*", "ast": "*", "div": "/",
     "lvert": "|", "rvert": "|", "vert": "|", "mid": "|", "lbrace": "{", "rbrace": "}",
@@ -36,7 +37,11 @@ RENAME = {
     "backslash": "setminus", "textdollar": "$", "colon": ":", "dots": "ldots", "cdots": "ldots",
     "dotsc": "ldots", "land": "and", "wedge": "and", "lor": "or", "vee": "or", "degree": "circ",
     "lg": "lg", "langle": "(", "rangle": ")", "infin": "infty", "bar": "overline",
-    "simeq": "approx", "lbrack": "[", "rbrack": "]", "implies": "to", "rightarrow": "to",
+    "simeq": "approx", "bigcup": "cup", "bigcap": "cap", "tg": "tan",
+    "ctg": "cot", "cosec": "csc",
+    "arctg": "atan", "arcctg": "acot", "sh": "sinh", "ch": "cosh", "th": "tanh", "ddots": "ldots",
+    "hdots": "ldots", "Re": "re", "Im": "im",
+    "measuredangle": "angle", "lbrack": "[", "rbrack": "]", "implies": "to", "rightarrow": "to",
 }  # fmt: skip
 WORDS = {
     "pi": "pi", "infinity": "infty", "infty": "infty", "inf": "infty", "oo": "infty",
@@ -45,4 +50,10 @@ WORDS = {
     "gamma": "gamma", "lambda": "lambda", "mu": "mu", "pm": "pm", "cdot": "*", "times": "*",
     "le": "le", "ge": "ge", "leq": "le", "geq": "ge", "binom": "binom", "percent": "%",
     "degrees": "circ", "to": "to", "arcsin": "asin", "arccos": "acos", "arctan": "atan",
+    "over": "over",    "choose": "choose", "Re": "re", "Im": "im",
+}  # fmt: skip
+# Words for powers of ten (and twelve) after a number.
+SCALE_WORDS = {
+    "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12,
+    "hundred": 100,
 }  # fmt: skip

@@ -32,9 +32,27 @@ _ONES = [
 ]
 _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _NUMBERS = {word: k for k, word in enumerate(_ONES)} | {w: 20 + 10 * k for k, w in enumerate(_TENS)}
-_SCALES = {"hundred": 100, "thousand": 1_000, "million": 1_000_000, "billion": 1_000_000_000}
+_SCALES = {
+    "hundred": 100,
+    "thousand": 1_000,
+    "million": 1_000_000,
+    "billion": 10**9,
+    "trillion": 10**12,
+}
 _PARTS = {"half": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "eighth": 8,
           "tenth": 10}  # fmt: skip
+# Answers that say which set it is, however they are worded.
+_PHRASES = {
+    "no solution": "empty", "no solutions": "empty", "no real solution": "empty",
+    "no real solutions": "empty", "there is no solution": "empty", "has no solution": "empty",
+    "there are no solutions": "empty", "the empty set": "empty", "empty set": "empty",
+    "all real numbers": "R", "all reals": "R", "the real numbers": "R", "real numbers": "R",
+    "set of real numbers": "R", "the set of real numbers": "R", "all integers": "Z",
+    "the integers": "Z", "integers": "Z", "positive integers": "Z+", "all positive integers": "Z+",
+    "dne": "does not exist",
+}  # fmt: skip
+SET_NAMES = frozenset({"empty", "R", "Z", "Z+"})
+_NAME_LIST = re.compile(r"\s*(?:,|;|\band\b)\s*", re.I)
 _LATEX_SPACE = re.compile(r"\\[,;:!> ]|~")
 _CLOCK = re.compile(
     r"(\d{1,2}):(\d{2})\s*(?:\\(?:text|mathrm)\{\s*)?(?:([ap])\.?\s?m\.?)?\s*\}?\Z", re.I
@@ -45,6 +63,11 @@ _WRAPPED = re.compile(
 _CHOICE_ALONE = re.compile(r"\(\s*([A-Za-z])\s*\)|([A-Z])[.)]?")
 _CHOICE_BODY = re.compile(
     r"(?:\(\s*([A-Za-z])\s*\)|([A-Za-z])\s*[).]|([A-Z]):)(?:\\[,;: ]|[~ :])*(\S.*)", re.S
+)
+_CHOICE_BOLD = re.compile(
+    r"(?:\*\*|\\(?:text|textbf|mathbf|mathrm|bf) ?\{) ?\(?([A-J])\)?[.:)]? ?(?:\*\*|\})"
+    r"(?:\\[,;: ]|[~ :])*([^\s+\-*/^=_!<>,&|(].*)",
+    re.S,
 )
 _CHOICE_PREFIX = re.compile(r"(?:the )?(?:correct )?(?:option|choice|answer)(?: is)?:? +", re.I)
 _PHRASE = re.compile(r"[A-Za-z]{2,}(?: [A-Za-z]{2,})+[.]?")
@@ -75,8 +98,24 @@ def number_word(text: str) -> Fraction | None:
     sign = 1
     if words and words[0] in ("minus", "negative"):
         sign, words = -1, words[1:]
+    if words[-2:] == ["a", "half"] and len(words) > 2:
+        whole = _whole_words(words[:-2])
+        return None if whole is None else sign * (whole + Fraction(1, 2))
+    if len(words) < 3 and words and words[0] in ("a", "half"):
+        fixed = _FIXED.get(" ".join(words))
+        return None if fixed is None else sign * fixed
     if len(words) == 2 and words[0] in _NUMBERS and words[1].rstrip("s") in _PARTS:
         return sign * Fraction(_NUMBERS[words[0]], _PARTS[words[1].rstrip("s")])
+    value = _whole_words(words)
+    return None if value is None else sign * value
+
+
+_FIXED = {"half": Fraction(1, 2), "a half": Fraction(1, 2), "a third": Fraction(1, 3),
+          "a quarter": Fraction(1, 4), "a dozen": Fraction(12), "a hundred": Fraction(100),
+          "a thousand": Fraction(1000), "a million": Fraction(10**6)}  # fmt: skip
+
+
+def _whole_words(words: list[str]) -> Fraction | None:
     if not words or any(word not in _NUMBERS and word not in _SCALES for word in words):
         return None
     total = part = 0
@@ -87,7 +126,33 @@ def number_word(text: str) -> Fraction | None:
             total, part = total + max(part, 1) * _SCALES[word], 0
         else:
             part += _NUMBERS[word]
-    return Fraction(sign * (total + part))
+    return Fraction(total + part)
+
+
+def known_phrase(text: str) -> str | None:
+    """The set or words that a common phrase stands for, or None."""
+    if len(text) > 80 or not any(c.isalpha() for c in text):
+        return None
+    return _PHRASES.get(unwrap_text(text).strip(" .").lower())
+
+
+def list_of_words(text: str) -> list[str] | None:
+    """The names in ``Tom, Ann and Bo``, lower-case; None when it is no such list."""
+    parts = [part for part in _NAME_LIST.split(unwrap_text(text).strip(" .")) if part]
+    if len(parts) < 2 or not all(_NAME.fullmatch(part) for part in parts):
+        return None
+    return [part.lower() for part in parts]
+
+
+_NAME = re.compile(r"[A-Za-z]{2,20}(?: [A-Za-z]{2,20}){0,2}")
+
+
+def singular(words: str) -> str:
+    """Words without the plural s, for comparing two texts."""
+    return " ".join(
+        word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
+        for word in words.split()
+    )
 
 
 def read_clock(text: str) -> tuple[int, int, str] | None:
@@ -109,6 +174,9 @@ def read_choice(text: str) -> tuple[str, str] | None:
     if alone:
         letter = alone[1] or alone[2]
         return (letter.upper(), "") if letter.upper() <= "J" else None
+    bold = _CHOICE_BOLD.fullmatch(text) if "{" in text[:12] or "**" in text[:2] else None
+    if bold is not None:
+        return bold[1], bold[2].strip()
     body = _CHOICE_BODY.match(plain)
     if body is None:
         return None

@@ -1,0 +1,135 @@
+"""What curly brackets enclose: sets, set builders, families, groups; and dots written out."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from butwait.transforms.verify.tree import (
+    SCALARS,
+    Builder,
+    Chain,
+    Family,
+    Fn,
+    NamedSet,
+    Node,
+    Num,
+    Seq,
+    Sym,
+    Unreadable,
+    number,
+    scalar,
+)
+
+if TYPE_CHECKING:
+    from butwait.transforms.verify.shapes import Shapes
+
+DOTS = Sym("\\ldots")
+_MOST_ITEMS = 1_000
+
+
+def read_braces(s: Shapes, left: str) -> Node:
+    """A set, a builder, or a group; stands after the bracket ``left``."""
+    p = s.p
+    right = "\\}" if left == "\\{" else "}"
+    if left == "\\{" or (p.saw("sym") and p.peek(1).text in ("|", ":")):
+        if p.accept("close", right):
+            return NamedSet("empty")
+        built = _builder(s, right) or _family(s, right)
+        if built is not None:
+            return built
+    elif p.accept("close", right):
+        return p.atom()  # an empty group says nothing
+    inner = s.items()
+    if p.accept("cmd", "choose"):
+        inner = Fn("binom", (scalar(inner), scalar(p.sum())))
+    p.expect("close", right)
+    if isinstance(inner, Seq) and inner.kind == "list":
+        return Seq("set", written_out(inner.items))
+    return Seq("set", (inner,)) if left == "\\{" else inner
+
+
+def _builder(s: Shapes, right: str) -> Node | None:
+    """``{x : condition}`` and ``{x in A : condition}``."""
+    p = s.p
+    start = p.at
+    if not p.accept("sym"):
+        return None
+    name = p.peek(-1).text
+    domain: Node | None = None
+    if p.accept("cmd", "in"):
+        domain = p.atom()  # a named or bracketed set, where a colon does not mean a ratio
+    if not p.accept("op", "|", ":", ",") or (domain is None and p.peek(-1).text == ","):
+        p.at = start
+        return None
+    condition = s.items()
+    p.expect("close", right)
+    return Builder(name, domain, condition)
+
+
+def _family(s: Shapes, right: str) -> Node | None:
+    """``{2k + 1 : k in Z}``: an expression over all values of its parameter."""
+    p = s.p
+    start, depth, bars = p.at, p.depth, p.bars
+    p.bars = 1  # the bar ends the value, it opens nothing
+    try:
+        value = p.sum()
+        p.bars = bars
+        if p.accept("op", "|", ":"):
+            condition = s.items()
+            p.expect("close", right)
+            family = family_of(value, condition)
+            if family is not None:
+                return family
+            raise Unreadable("a set of values under a condition")
+    except Unreadable:
+        if p.at > start and _has_bar(s, start, p.at):
+            raise
+    p.at, p.depth, p.bars = start, depth, bars
+    return None
+
+
+def _has_bar(s: Shapes, start: int, end: int) -> bool:
+    """Whether a bar or colon was passed: then this was meant as a condition."""
+    return any(token.text in ("|", ":") for token in s.p.tokens[start:end])
+
+
+def family_of(value: Node, condition: Node) -> Family | None:
+    """The family of ``value`` where ``condition`` is ``k in Z``; None for another condition."""
+    if not isinstance(condition, Chain) or condition.relations != ("in",):
+        return None
+    name, domain = condition.items
+    if not isinstance(name, Sym) or not isinstance(value, SCALARS):
+        return None
+    if isinstance(domain, Sym) and domain.name in ("Z", "N"):
+        domain = NamedSet(domain.name)
+    return Family(value, name.name, domain.name) if isinstance(domain, NamedSet) else None
+
+
+def written_out(items: tuple[Node, ...]) -> tuple[Node, ...]:
+    """``1, 2, ..., 6`` with its dots replaced by the terms of an arithmetic progression.
+
+    Where the terms around the dots are no such progression, the dots stay.
+    """
+    if DOTS not in items:
+        return items
+    at = items.index(DOTS)
+    head, tail = items[:at], items[at + 1 :]
+    if not head or not tail or DOTS in tail:
+        return items
+    known = [x.value for x in (*head, *tail) if isinstance(x, Num)]
+    if len(known) != len(head) + len(tail):
+        return items
+    step = known[1] - known[0] if len(head) > 1 else Fraction(1)
+    if not step:
+        return items
+    size = (known[len(head)] - known[0]) / step
+    if size.denominator != 1 or not len(head) <= size < _MOST_ITEMS:
+        return items
+    whole = [known[0] + k * step for k in range(int(size) + 1)]
+    if whole[: len(head)] != known[: len(head)]:
+        return items
+    rest = [known[len(head)] + k * step for k in range(len(tail))]
+    if rest != known[len(head) :]:
+        return items
+    return tuple(number(x) for x in [*whole, *rest[1:]])

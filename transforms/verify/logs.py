@@ -1,0 +1,57 @@
+"""Whole-number combinations of logarithms: equal to zero exactly when a product is one.
+
+``2 log(1 + sqrt 2) = log(3 + 2 sqrt 2)`` because the arguments, shown positive, multiply out to
+the same number.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+from butwait.transforms.verify.forms import ONE_DEN, Form, TooBig, Undefined
+from butwait.transforms.verify.normal import Field
+
+_MOST_POWER = 40
+
+
+def logs_cancel(field: Field, difference: Form) -> bool:
+    """Whether a difference of two values is a combination of logarithms of one.
+
+    Args:
+        field: Arithmetic with its budget.
+        difference: Left minus right. Arguments of ``("f", "log", ...)`` may be any constant form;
+            the caller has checked that both sides are defined.
+
+    Returns:
+        True when shown to be zero; False says nothing.
+    """
+    if difference.den != ONE_DEN or not difference.num:
+        return False
+    found: list[tuple[Form, Fraction]] = []
+    for mono, scale in difference.num:
+        if len(mono) != 1:
+            return False
+        ((generator, power),) = mono
+        if power != 1:
+            return False
+        if generator[0] == "log" and isinstance(generator[1], tuple):
+            found.append((field.atom(generator[1]), scale))
+        elif generator[0] == "f" and generator[1] == "log" and isinstance(generator[2], Form):
+            found.append((generator[2], scale))
+        else:
+            return False
+    whole = math.lcm(*(scale.denominator for _, scale in found))
+    powers = [(form, int(scale * whole)) for form, scale in found]
+    if max(abs(n) for _, n in powers) > _MOST_POWER:
+        return False
+    try:
+        above = below = field.rational(1)
+        for form, n in powers:
+            if n > 0:
+                above = field.mul(above, field.power(form, n))
+            else:
+                below = field.mul(below, field.power(form, -n))
+        return field.equal(above, below)
+    except (TooBig, Undefined):
+        return False
