@@ -113,14 +113,15 @@ def test_a_check_that_overruns_its_deadline_is_a_timeout_and_the_next_one_works(
     found = compare(SLOW_IDENTITY[0], SLOW_IDENTITY[1], limits=limits)
     assert found.verdict == "timeout"
     assert time.perf_counter() - start < 0.4
-    assert compare(r"\cos 3x", r"4\cos^3 x-3\cos x").verdict == "correct"
+    assert compare(r"\tan\frac{x}{2}", r"\frac{\sin x}{1+\cos x}").verdict == "correct"
 
 
 def test_deadlines_hold_inside_an_event_loop() -> None:
     async def check() -> list[str]:
         loop = asyncio.get_running_loop()
         jobs = [
-            loop.run_in_executor(None, compare, r"\cos 3x", r"4\cos^3 x-3\cos x") for _ in range(6)
+            loop.run_in_executor(None, compare, r"\tan\frac{x}{2}", r"\frac{\sin x}{1+\cos x}")
+            for _ in range(6)
         ]
         return [verdict.verdict for verdict in await asyncio.gather(*jobs)]
 
@@ -129,13 +130,13 @@ def test_deadlines_hold_inside_an_event_loop() -> None:
 
 def test_a_killed_worker_is_replaced() -> None:
     stop_workers()
-    assert compare(r"\cos 3u", r"4\cos^3 u-3\cos u").verdict == "correct"
+    assert compare(r"\tan\frac{u}{2}", r"\frac{\sin u}{1+\cos u}").verdict == "correct"
     workers = children(os.getpid())
     assert workers
     for pid in workers:
         os.killpg(pid, 9)
-    assert compare(r"\cos 3u", r"4\cos^3 u-3\cos u-1").verdict == "incorrect"
-    assert compare(r"\sin 3u", r"3\sin u-4\sin^3 u").verdict == "correct"
+    assert compare(r"\tan\frac{u}{2}", r"\frac{\sin u}{2+\cos u}").verdict == "incorrect"
+    assert compare(r"\tan\frac{v}{2}", r"\frac{1-\cos v}{\sin v}").verdict == "correct"
 
 
 def children(pid: int) -> list[int]:
@@ -151,7 +152,7 @@ import os, subprocess, sys, threading
 from butwait.transforms.verify import compare
 
 print("started", flush=True)
-assert compare("cos 3x", "4\\\\cos^3 x-3\\\\cos x").verdict == "correct"
+assert compare("\\\\tan (x/2)", "(\\\\sin x)/(1+\\\\cos x)").verdict == "correct"
 {extra}
 out = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())],
                      capture_output=True, text=True).stdout
@@ -162,12 +163,12 @@ print(" ".join(line.split()[0] for line in out.splitlines() if "verify.worker" i
 FORK = """
 pid = os.fork()
 if pid == 0:
-    ok = compare("sin 3x", "3\\\\sin x-4\\\\sin^3 x").verdict == "correct"
+    ok = compare("\\\\tan (y/2)", "(\\\\sin y)/(1+\\\\cos y)").verdict == "correct"
     from butwait.transforms.verify import stop_workers
     stop_workers()
     os._exit(0 if ok else 1)
 assert os.waitpid(pid, 0)[1] == 0
-assert compare("sin 3x", "3\\\\sin x-4\\\\sin^3 x").verdict == "correct"
+assert compare("\\\\tan (y/2)", "(\\\\sin y)/(1+\\\\cos y)").verdict == "correct"
 """
 
 

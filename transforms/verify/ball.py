@@ -27,6 +27,8 @@ Ball = tuple[complex, float]
 _EPS = 2.0**-50
 _TINY = 1e-300
 _HUGE = 1e280
+# Whole numbers up to here add without rounding.
+_EXACT = 2.0**50
 
 
 class Unknown(Exception):
@@ -63,6 +65,8 @@ class _Evaluator:
     def value(self, node: Node) -> Ball:
         if isinstance(node, Num):
             near = float(node.value)
+            if node.value.denominator == 1 and abs(near) < _EXACT:
+                return complex(near), 0.0
             return self._checked(complex(near), abs(near) * _EPS + 5e-324)
         if isinstance(node, Sym):
             if node.name not in self.point:
@@ -80,9 +84,7 @@ class _Evaluator:
         if isinstance(node, Div):
             return self._over(self.value(node.num), self.value(node.den))
         if isinstance(node, Pow):
-            exact = node.exp.value if isinstance(node.exp, Num) else None
-            if isinstance(node.exp, Div) and exact is None:
-                exact = _quotient(node.exp)
+            exact = _rational_exponent(node.exp)
             return self._power(self.value(node.base), self.value(node.exp), exact)
         if isinstance(node, Fn):
             return self._function(node)
@@ -104,6 +106,8 @@ class _Evaluator:
 
     def _sum(self, parts: list[Ball]) -> Ball:
         z = sum((part[0] for part in parts), 0j)
+        if abs(z) < _EXACT and all(not r and x == round(x.real) for x, r in parts):
+            return z, 0.0
         size = sum(abs(part[0]) for part in parts)
         return self._checked(z, sum(part[1] for part in parts) + size * _EPS)
 
@@ -121,6 +125,15 @@ class _Evaluator:
         if exact is not None and exact.denominator == 1 and abs(exact) < 10_000:
             return self._whole_power(base, int(exact))
         z = base[0]
+        whole = exp[0].real
+        if exact is None and exp == (complex(whole), 0.0) and whole.is_integer() and (
+            abs(whole) < 1_000
+        ):  # fmt: skip
+            return self._whole_power(base, int(whole))
+        if exact is not None and exact.denominator == 1 and z.imag == 0 and z.real < 0:
+            # Too large a power to multiply out: its size, with the sign of its parity.
+            size, r = self._power((-z, base[1]), exp, exact)
+            return self._checked(-size if exact.numerator % 2 else size, r)
         if exact is not None and exact.denominator % 2 and z.imag == 0 and z.real < 0:
             size, r = self._power((-z, base[1]), exp, exact)
             return self._checked(-size if exact.numerator % 2 else size, r)
@@ -148,7 +161,9 @@ class _Evaluator:
         if a[0].real > 640:
             raise Unknown
         z = cmath.exp(a[0])
-        return self._checked(z, abs(z) * (math.expm1(min(a[1], 1.0)) + (1 + abs(a[0])) * _EPS))
+        spread = math.expm1(min(a[1], 1.0)) + (1 + abs(a[0])) * _EPS
+        # An underflow is off by less than the smallest normal number.
+        return self._checked(z, abs(z) * spread + _TINY)
 
     def _function(self, node: Fn) -> Ball:
         name = node.name
@@ -171,7 +186,7 @@ class _Evaluator:
         if name in ("cot", "sec", "csc"):
             lower = {"cot": "tan", "sec": "cos", "csc": "sin"}[name]
             return self._over((1 + 0j, 0.0), self._smooth(lower, first))
-        if name in ("fact", "binom", "perm", "floor", "ceil", "max", "min"):
+        if name in ("fact", "binom", "perm", "floor", "ceil", "max", "min", "gcd", "lcm"):
             return self._stepped(name, args)
         raise Unknown
 
@@ -207,6 +222,8 @@ class _Evaluator:
         if any(x != round(x) or x > 170 or x < 0 for x in reals):
             raise Unknown
         whole = [round(x) for x in reals]
+        if name in ("gcd", "lcm"):
+            return complex(math.gcd(*whole) if name == "gcd" else math.lcm(*whole)), 0.0
         if name == "fact":
             value = math.factorial(whole[0])
         else:
@@ -214,9 +231,16 @@ class _Evaluator:
         return self._checked(complex(value), radius * abs(value) * 400)
 
 
-def _quotient(node: Div) -> Fraction | None:
-    if isinstance(node.num, Num) and isinstance(node.den, Num) and node.den.value:
-        return node.num.value / node.den.value
+def _rational_exponent(node: Node) -> Fraction | None:
+    """An exponent that is a number, a quotient of numbers or a small power such as ``10^9``."""
+    if isinstance(node, Num):
+        return node.value
+    if isinstance(node, Div) and isinstance(node.num, Num) and isinstance(node.den, Num):
+        return node.num.value / node.den.value if node.den.value else None
+    if isinstance(node, Pow) and isinstance(node.base, Num) and isinstance(node.exp, Num):
+        small = abs(node.base.value) < 1_000 and node.exp.value.denominator == 1
+        if small and 0 < node.exp.value <= 30:
+            return node.base.value ** int(node.exp.value)
     return None
 
 

@@ -12,6 +12,7 @@ from fractions import Fraction
 from butwait.transforms.verify.complexes import conjugate, parts
 from butwait.transforms.verify.counting import count
 from butwait.transforms.verify.determinants import determinant
+from butwait.transforms.verify.factorials import symbolic_count
 from butwait.transforms.verify.forms import (
     IMAGINARY,
     ONE_DEN,
@@ -30,6 +31,7 @@ from butwait.transforms.verify.forms import (
 )
 from butwait.transforms.verify.modular import remainder
 from butwait.transforms.verify.normal import Field
+from butwait.transforms.verify.radicals import denested
 from butwait.transforms.verify.series import terms
 from butwait.transforms.verify.tree import (
     BINDERS,
@@ -121,6 +123,9 @@ class Exact(Field):
         term = as_term(base)
         if term is not None and IMAGINARY not in dict(term[0]):
             return self._root_of_term(*term, exponent)
+        simple = denested(self, base) if exponent == _HALF else None
+        if simple is not None:
+            return simple
         content, rest = self._content(base)
         scale = self.rational_power(content, exponent)
         return self.mul(scale, self.mul(self.atom(("b", rest), exponent), self.rational(1)))
@@ -169,6 +174,8 @@ class Exact(Field):
                 one = self._term_power(frozenset({(generator, Fraction(1))}), Fraction(1), part)
             elif generator == E:
                 one = self._exponential(mono, part)
+            elif (inverse := _undone_log(generator, mono)) is not None:
+                one = self._term_power(frozenset({(inverse, Fraction(1))}), Fraction(1), part)
             else:
                 one = self.atom(("w", generator, mono), part)
             result = self.mul(result, one)
@@ -242,6 +249,11 @@ class Exact(Field):
         part = self._complex(name, args[0]) if name in ("re", "im", "overline") else None
         if part is not None:
             return part
+        if name in ("sinh", "cosh", "tanh"):
+            return self._hyperbolic(name, args[0])
+        symbolic = symbolic_count(self, name, args)
+        if symbolic is not None:
+            return symbolic
         numbers = [as_rational(arg) for arg in args]
         known = [x for x in numbers if x is not None]
         if len(known) == len(numbers):
@@ -249,6 +261,14 @@ class Exact(Field):
             if value is not None:
                 return self.rational(value)
         return self.atom(("f", name, *args))
+
+    def _hyperbolic(self, name: str, argument: Form) -> Form:
+        up = self.raise_to(self.atom(E), argument)
+        down = self.raise_to(self.atom(E), self.neg(argument))
+        total, difference = self.add(up, down), self.sub(up, down)
+        if name == "tanh":
+            return self.div(difference, total)
+        return self.mul(total if name == "cosh" else difference, self.rational(_HALF))
 
     def _log_to_base(self, args: list[Form]) -> Form:
         if len(args) == 2 and args[1] == _UNKNOWN_BASE and (n := _power_of_ten(args[0])):
@@ -312,6 +332,16 @@ class Exact(Field):
         if sign_key(argument) < 0:
             argument = self.neg(argument)
         return self.atom(("f", "abs", argument))
+
+
+def _undone_log(generator: Generator, mono: Monomial) -> Generator | None:
+    """The ``x`` of ``2 ** (log x / log 2)``."""
+    powers = dict(mono)
+    if len(powers) != 2 or powers.pop(("log", generator), None) != -1:
+        return None
+    ((upper, power),) = powers.items()
+    inner = upper[1] if upper[0] == "log" and power == 1 else None
+    return inner if isinstance(inner, tuple) else None
 
 
 def _power_of_ten(argument: Form) -> int | None:

@@ -127,6 +127,21 @@ def is_constant(generator: Generator) -> bool:
     return generator[0] in ("p", "c")
 
 
+def never_zero(form: Form) -> bool:
+    """Whether a form is a single product of powers of primes, pi, e and i."""
+    term = as_term(form)
+    if term is None or not term[1]:
+        return False
+    return all(
+        g[0] in ("p", "c") or (g[0] == "w" and g[1] in (PI, E) and _is_known(g[2]))
+        for g, _ in term[0]
+    )
+
+
+def _is_known(mono: object) -> bool:
+    return isinstance(mono, frozenset) and all(is_constant(g) for g, _ in mono)
+
+
 def gathered(form: Form) -> Form:
     """A form whose huge powers of primes hold all of that prime: ``7 * 7^n`` as ``7^(n+1)``."""
     if not any(g[0] == "p" and abs(e) > 1 for m, _ in form.num for g, e in m):

@@ -23,6 +23,7 @@ from butwait.transforms.verify.forms import (
     factor,
     mono_order,
     over_one,
+    sign_key,
 )
 from butwait.transforms.verify.limits import DEFAULT, Limits
 
@@ -285,6 +286,9 @@ class Field:
         if single is not None:
             return self._term_power(*single, Fraction(exponent))
         if not self.expandable(base, exponent):
+            if sign_key(base) < 0:
+                turned = self.atom(("b", self.neg(base)), exponent)
+                return self.neg(turned) if exponent % 2 else turned
             return self.atom(("b", base), exponent)
         result = self.rational(1)
         for _ in range(exponent):

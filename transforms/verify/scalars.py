@@ -14,6 +14,7 @@ from butwait.transforms.verify.forms import (
     as_rational,
     gathered,
     generators,
+    never_zero,
     rigid,
 )
 from butwait.transforms.verify.limits import Limits
@@ -80,7 +81,12 @@ def _compare_forms(left: Form, right: Form, limits: Limits) -> bool | None:
             return True
     except (TooBig, Undefined, RecursionError):
         return None
-    return False if rigid(left) and rigid(right) else None
+    if rigid(left) and rigid(right):
+        return False
+    for one, other in ((left, right), (right, left)):
+        if not one.num and never_zero(other):
+            return False
+    return None
 
 
 def shown_different(a: Node, b: Node) -> bool:

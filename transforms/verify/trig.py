@@ -8,6 +8,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from butwait.transforms.verify.angles import arctangent, expanded
 from butwait.transforms.verify.forms import PI, Form, as_rational, as_term, sign_key
 
 if TYPE_CHECKING:
@@ -39,7 +40,9 @@ def trig(x: Exact, name: str, argument: Form) -> Form:
     negative = sign_key(argument) < 0
     if negative:
         argument = x.neg(argument)
-    form = x.atom(("f", name, argument))
+    form = expanded(x, name, argument)
+    if form is None:
+        form = x.atom(("f", name, argument))
     return x.neg(form) if negative and name == "sin" else form
 
 
@@ -102,7 +105,15 @@ def inverse_trig(x: Exact, name: str, argument: Form) -> Form:
         other = inverse_trig(x, "asin" if name == "acos" else "atan", argument)
         return x.sub(x.mul(x.atom(PI), x.rational(_HALF)), other)
     value = as_rational(argument)
-    if name == "atan" and value is not None and abs(value) > 1 and value != 0:
+    if name == "atan" and value is not None:
+        known = arctangent(x, value)
+        if known is not None:
+            return known
+    if name == "asin" and value is not None and abs(value) < 1:
+        side = as_rational(x.rational_power(1 - value * value, _HALF))
+        if side:
+            return inverse_trig(x, "atan", x.rational(value / side))
+    if name == "atan" and value is not None and abs(value) > 1:
         quarter = x.mul(x.atom(PI), x.rational(_HALF if value > 0 else -_HALF))
         return x.sub(quarter, inverse_trig(x, "atan", x.rational(1 / value)))
     negative = sign_key(argument) < 0
