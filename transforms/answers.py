@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
 
-ExtractionState = Literal["found", "none", "unclosed", "hedged"]
+from butwait.transforms.statements import Extraction, is_hedged, labelled, stated, withdrawal
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\b *(\{)?")
 _THOUGHT_END = re.compile(r"</think(?:ing)?>|<\|end_of_thought\|>|</thought>|</reasoning>", re.I)
@@ -21,25 +20,12 @@ _SOLUTION_END = re.compile(r"<\|end_of_solution\|>")
 _STOP_TOKENS = re.compile(
     r"<｜[^｜<>\n]{1,40}｜>|<\|(?:im_end|endoftext|eot_id|end|return)\|>|</s>|<end_of_turn>"
 )
-_ANSWER_OPEN = re.compile(r"<(?:final_)?answer>", re.I)
-_ANSWER_CLOSE = re.compile(r"</(?:final_)?answer>", re.I)
+_ANSWER_OPEN = re.compile(r"<(?:final_)?answer>|\[answer\]|<\|answer\|>", re.I)
+_ANSWER_CLOSE = re.compile(r"</(?:final_)?answer>|\[/answer\]|<\|/answer\|>", re.I)
 _JOIN = re.compile(
     r"[\s$.*]*(?:\\[()\[\]])?[\s$*]*(?:,|;|and|or|\\text\{ ?(?:and|or) ?\}|, ?(?:and|or)|&)"
-    r"(?:\s+(?:also|the other is))?[\s$*]*(?:\\[()\[\]])?[\s$*]*\Z",
-    re.I,
-)
-_LABEL = re.compile(
-    r"\b(?:final\s{1,3}answer|answer|final\s{1,3}result|correct\s{1,3}(?:option|choice))"
-    r"(?:\s{1,3}(?:to\s{1,3}th(?:e|is)\s{1,3}(?:problem|question)|here))?[*_ ]{0,4}"
-    r"(?:\s{1,3}(?:is|would\sbe|must\sbe|should\sbe|might\sbe|may\sbe|could\sbe)\b|\s{0,3}=|:)"
-    r"[*_ ]{0,4}:?[ \t]*"
-    r"|^#{4}[ \t]*|^[ \t]*(?:\*\*)?A(?:\*\*)?:[ \t]*"
-    r"|^[#*_ \t]{0,12}(?:final\s{1,3}answer|answer)[*_: \t]{0,12}$\n*",
-    re.I | re.M,
-)
-_HEDGE = re.compile(
-    r"\b(?:either|maybe|perhaps|possibly|might|may be|could be(?! \w+ing)|not sure|unsure|i guess|"
-    r"i think|probably|unclear|cannot determine|don't know|do not know)\b|\?\s*\Z",
+    r"(?:\s+(?:also|the other is))?[\s$*]*(?:\\[()\[\]])?[\s$*]*"
+    r"(?:[A-Za-z](?:_\{?\w\}?)? ?=[\s$]*)?\Z",
     re.I,
 )
 # A negation must reach the box: nothing but these words and typesetting may stand between, so that
@@ -54,19 +40,6 @@ _NEGATED = re.compile(
     re.I,
 )
 _NEGATED_CHARS = 80
-_WITHDRAWN = re.compile(
-    r"\b(?:wait|wrong|incorrect|mistake|scratch that|not correct|isn't right|not right|"
-    r"let me (?:re|check|try)|on second thought|actually|hold on|disregard|ignore that|"
-    r"should (?:be|have been)|i take that back|retract)\b",
-    re.I,
-)
-_CLAUSE_END = re.compile(
-    r"\.(?=\s|\Z)(?!\s*\.)|\n|;|!(?=\s|\Z)|\?(?=\s|\Z)|,?\s+(?:because|since|which|as|where|so|"
-    r"when|for|with|by|if|however|but)\b|,\s+(?=[a-z]{3,})(?!or\b|and\b)",
-    re.I,
-)
-_MATH = re.compile(r"\$([^$\n]{1,400})\$|\\\(([^\n]{1,400}?)\\\)|\\\[([^\n]{1,400}?)\\\]")
-_MARKDOWN = re.compile(r"^[ \t]*(?:[#>]+|[-*+](?=\s)|\d+\.(?=\s))?[ \t]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,22 +50,6 @@ class BoxedAnswer:
     start: int
     end: int
     closed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Extraction:
-    """The final answer found in a trace, or why there is none.
-
-    ``rule`` is how it was found (``box``, ``joined_boxes``, ``tag``, ``label``, ``line``,
-    ``conclusion``) or what
-    stood in the way.
-    """
-
-    state: ExtractionState
-    rule: str
-    text: str | None = None
-    start: int = 0
-    end: int = 0
 
 
 def all_boxed(text: str) -> list[BoxedAnswer]:
@@ -181,26 +138,22 @@ def extract_answer(text: str, *, max_chars: int = 2_000_000) -> Extraction:
 def _extract(text: str) -> Extraction:
     boxes = all_boxed(text)
     tagged = _tagged(text)
-    closed = [box for box in boxes if box.closed]
+    closed = [box for box in boxes if box.closed and box.text.strip()]
     if boxes and not boxes[-1].closed:
         return Extraction("unclosed", "unclosed_box")
     last = closed[-1] if closed else None
-    if tagged is not None and (last is None or not last.text.strip() or last.end <= tagged.start):
+    if tagged is not None and (last is None or last.end <= tagged.start):
         return _inside_tag(tagged)
-    if last is not None and last.text.strip():
+    if last is not None:
         return _from_boxes(text, closed)
     if tagged is not None:
         return _inside_tag(tagged)
     if _ANSWER_OPEN.search(text) and not _ANSWER_CLOSE.search(text):
         return Extraction("unclosed", "unclosed_tag")
-    if last is not None:
-        return Extraction("none", "empty_box")
-    return (
-        _labelled(text)
-        or _lone_line(text)
-        or _conclusion(text)
-        or Extraction("none", "no_answer_found")
-    )
+    found = stated(text)
+    if found is not None:
+        return found
+    return Extraction("none", "empty_box" if boxes else "no_answer_found")
 
 
 # -- boxes ----------------------------------------------------------------------------------------
@@ -215,15 +168,15 @@ def _from_boxes(text: str, boxes: list[BoxedAnswer]) -> Extraction:
         group.insert(0, box)
     last = group[-1]
     after = text[last.end :]
-    withdrawn = _WITHDRAWN.search(after)
-    if withdrawn:
-        later = _labelled(after[withdrawn.start() :])
+    withdrawn = withdrawal(after)
+    if withdrawn is not None:
+        later = labelled(after[withdrawn:])
         if later is None or later.state != "found":
             return Extraction("hedged", "withdrawn")
-        start = later.start + last.end + withdrawn.start()
+        start = later.start + last.end + withdrawn
         return Extraction("found", "label", later.text, start, start + len(later.text or ""))
     line = text[text.rfind("\n", 0, group[0].start) + 1 : group[0].start]
-    if _HEDGE.search(re.split(r"[.!?]\s", line)[-1]) and len(group) == 1:
+    if is_hedged(re.split(r"[.!?]\s", line)[-1]) and len(group) == 1:
         return Extraction("hedged", "hedged")
     if _is_negated(text[max(group[0].start - _NEGATED_CHARS, 0) : group[0].start]):
         return Extraction("hedged", "negated")
@@ -262,130 +215,7 @@ def _inside_tag(tag: BoxedAnswer) -> Extraction:
     if boxes:
         found = _from_boxes(inner, boxes)
     else:
-        found = _labelled(inner) or Extraction("found", "tag", inner, 0, len(inner))
-    if found.state == "found" and found.rule == "tag" and _HEDGE.search(inner):
+        found = labelled(inner) or Extraction("found", "tag", inner, 0, len(inner))
+    if found.state == "found" and found.rule == "tag" and is_hedged(inner):
         return Extraction("hedged", "hedged")
     return Extraction(found.state, found.rule, found.text, tag.start, tag.end)
-
-
-# -- labels ---------------------------------------------------------------------------------------
-
-
-def _labelled(text: str) -> Extraction | None:
-    """The statement after the last label, if it says anything."""
-    window = max(len(text) - 20_000, 0)
-    last = None
-    for match in _LABEL.finditer(text, window):
-        if text[match.end() : match.end() + 400].strip(" \n*_.:$"):
-            last = match
-    if last is None:
-        return None
-    rest = text[last.end() :]
-    if _HEDGE.search(
-        text[max(text.rfind("\n", 0, last.start()), last.start() - 60, 0) : last.end()]
-    ):
-        return Extraction("hedged", "hedged")
-    skipped = len(rest) - len(rest.lstrip(" \t\n*_:"))
-    statement = _statement(rest[skipped:])
-    if not statement:
-        return None
-    if _HEDGE.search(statement):
-        return Extraction("hedged", "hedged")
-    start = last.end() + skipped
-    after = rest[skipped + len(statement) :]
-    if _WITHDRAWN.search(after[:400]):
-        return Extraction("hedged", "withdrawn")
-    return Extraction("found", "label", statement, start, start + len(statement))
-
-
-def _statement(text: str) -> str:
-    """The first clause of a text, without markdown."""
-    display = re.match(r"\\\[(.{1,600}?)\\\]|\$\$(.{1,600}?)\$\$", text, re.S)
-    if display:
-        return (display[1] or display[2]).strip().rstrip(".")
-    clause = text[:600]
-    whole = _MATH.match(clause)
-    start = whole.end() if whole else 0
-    end = _CLAUSE_END.search(clause, start)
-    if end:
-        clause = clause[: end.start()]
-    clause = clause.strip().strip("*_").strip()
-    maths = _MATH.search(clause)
-    if maths and re.search(r"[A-Za-z]{4,}", clause[: maths.start()]):
-        return (maths[1] or maths[2] or maths[3]).strip()
-    return clause.rstrip(".").strip()
-
-
-# -- a lone last line -----------------------------------------------------------------------------
-
-
-def _lone_line(text: str) -> Extraction | None:
-    stripped = text.rstrip()
-    start = stripped.rfind("\n") + 1
-    line = stripped[start:]
-    if not line or len(line) > 200 or _inside_display(text[:start], line):
-        return None
-    bare = _MARKDOWN.sub("", line, count=1).strip().strip("*_`").strip()
-    if not bare or not (re.fullmatch(r"\(?[A-Z]\)?\.?", bare) or _is_bare(bare)):
-        return None
-    return Extraction("found", "line", bare, start, len(stripped))
-
-
-def _conclusion(text: str) -> Extraction | None:
-    """The value at the end of a last line that begins with "therefore" or its like."""
-    stripped = text.rstrip()
-    start = stripped.rfind("\n") + 1
-    match = _THEREFORE.match(stripped, start)
-    if match is None or len(stripped) - start > 400 or not stripped.endswith((".", "$", "\\)")):
-        return None
-    clause = stripped[match.end() :].rstrip(". ")
-    if _HEDGE.search(clause):
-        return Extraction("hedged", "hedged")
-    for part in (clause, _IS.split(clause)[-1].strip()):
-        if part and re.search(r"[\d$\\]", part) and _is_bare(part):
-            return Extraction("found", "conclusion", part, match.end(), len(stripped))
-    return None
-
-
-def _inside_display(before: str, line: str) -> bool:
-    """Whether a display opened above is still open: the text was cut in a calculation."""
-    opened = max(before.rfind("\\["), before.rfind("\\begin{"))
-    closed = max(before.rfind("\\]"), before.rfind("\\end{"))
-    return opened > closed and "\\]" not in line
-
-
-def _is_bare(line: str) -> bool:
-    """Whether a line is one value: balanced, no prose, nothing left open, at most ``name =``."""
-    plain = re.sub(r"\\[A-Za-z]+", "", line)
-    if not re.search(r"[\dA-Za-z]", plain) or line[-1] in "=+-*/^_,:(<>\\":
-        return False
-    if any(line.count(a) != line.count(b) for a, b in (("{", "}"), ("(", ")"))) and not (
-        re.search(r"[\[(].*,.*[\])]", line)
-    ):
-        return False
-    name, equals, _ = plain.rpartition("=")
-    if equals and (len(name) > 12 or re.search(r"[\d=]", name)):
-        return False
-    words = re.findall(r"[A-Za-z]{2,}", plain)
-    return len(words) <= 1 and not (words and words[0].lower() in _CONNECTIVES)
-
-
-_THEREFORE = re.compile(r"(?:\*\*)?(?:therefore|thus|hence|so)\b,?[ \t]*", re.I)
-_IS = re.compile(r"\b(?:is|are|equals|was|makes|gives)\b", re.I)
-_CONNECTIVES = frozenset(
-    [
-        "so",
-        "thus",
-        "hence",
-        "therefore",
-        "then",
-        "and",
-        "or",
-        "but",
-        "wait",
-        "now",
-        "let",
-        "if",
-        "we",
-    ]
-)

@@ -12,7 +12,8 @@ from typing import Literal
 
 from butwait.schemas.errors import VerifierError
 from butwait.schemas.verdict import Verdict
-from butwait.transforms.answers import Extraction, extract_answer
+from butwait.transforms.answers import extract_answer
+from butwait.transforms.statements import Extraction
 from butwait.transforms.verify.decision import WorkerNeeded, decide
 from butwait.transforms.verify.golds import Found, canonical_text, read_gold
 from butwait.transforms.verify.limits import DEFAULT, VERIFIER_VERSION, Limits

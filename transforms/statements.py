@@ -1,0 +1,292 @@
+"""Answers stated in words, without a box or a tag: after a label, on a line, in a conclusion.
+
+Every scan is linear and looks at the end of the text. Leaves out: boxes and tags (``answers``).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+ExtractionState = Literal["found", "none", "unclosed", "hedged"]
+
+_LABEL = re.compile(
+    r"\b(?:final\s{1,3}answer|answer|(?:final|numerical)\s{1,3}(?:result|value)|the\s{1,3}result|"
+    r"the\s{1,3}solutions?(?:\s{1,3}sets?)?|(?:correct|right)\s{1,3}(?:option|choice))"
+    r"(?:\s{1,3}(?:to\s{1,3}th(?:e|is)\s{1,3}(?:problem|question)|here))?[*_ ]{0,4}"
+    r"(?:\s{1,3}(?:is|are|would\sbe|must\sbe|should\sbe|might\sbe|may\sbe|could\sbe)\b|\s{0,3}=|:)"
+    r"[*_ ]{0,4}:?[ \t]*"
+    r"|^#{4}[ \t]*|^[ \t]*(?:\*\*)?A(?:\*\*)?:[ \t]*"
+    r"|^[#>*_ \t]{0,12}(?:ans\b\.?|(?:final\s{1,3})?(?:result|solution)s?)[*_ ]{0,4}[:=]"
+    r"[*_: \t]{0,8}"
+    r"|^[#*_ \t]{0,12}(?:final\s{1,3}answer|answer|ans\.?)[*_: \t]{0,12}$\n*"
+    r"|^[#*_ \t]{0,12}ans\.[ \t]{1,3}",
+    re.I | re.M,
+)
+_HEDGE = re.compile(
+    r"\b(?:either|maybe|perhaps|possibly|might|may be|could be(?! \w+ing)|not sure|unsure|i guess|"
+    r"i think|probably|unclear|cannot determine|don't know|do not know|likely)\b|\?\s*\Z",
+    re.I,
+)
+_WITHDRAWN = re.compile(
+    r"\b(?:wait|wrong|incorrect|mistake|scratch that|not correct|isn't right|not right|"
+    r"let me (?:re|check|try)|on second thought|actually|hold on|disregard|ignore that|"
+    r"should (?:be|have been)|i take that back|retract|"
+    r"but the (?:(?:correct|right|real|true|final) )?answer)\b",
+    re.I,
+)
+_CLAUSE_END = re.compile(
+    r"\.(?=\s|\Z)(?!\s*\.)|\n|;|!(?=\s|\Z)|\?(?=\s|\Z)|,?\s+(?:because|since|which|as|where|so|"
+    r"when|for|with|by|if|however|but)\b|,\s+(?=[a-z]{3,})(?!or\b|and\b)"
+    r"|\s+\((?=(?:since|because|as|where|check|from|using|note|i\.e|that is|see|approx)\b)",
+    re.I,
+)
+_YES_NO = re.compile(r"(yes|no|true|false)\b(?=[,.:;!]|\s*$)", re.I)
+_ADVERB = re.compile(r"(?:therefore|thus|hence|then|so|simply|just|clearly|indeed),?[ \t]+", re.I)
+_MATH = re.compile(r"\$([^$\n]{1,400})\$|\\\(([^\n]{1,400}?)\\\)|\\\[([^\n]{1,400}?)\\\]")
+_MARKDOWN = re.compile(r"^[ \t]*(?:[#>]+|[-*+](?=\s)|\d+\.(?=\s))?[ \t]*")
+# Only the end of a text states its answer: how far back a label is looked for, in characters.
+_WINDOW = 20_000
+_LAST_LINE = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """The final answer found in a trace, or why there is none.
+
+    ``rule`` is how it was found (``box``, ``joined_boxes``, ``tag``, ``label``, ``line``,
+    ``conclusion``) or what stood in the way.
+    """
+
+    state: ExtractionState
+    rule: str
+    text: str | None = None
+    start: int = 0
+    end: int = 0
+
+
+def stated(text: str) -> Extraction | None:
+    """The answer that a text without boxes and tags states, or None."""
+    return labelled(text) or _named_answer(text) or _lone_line(text) or _conclusion(text)
+
+
+def is_hedged(words: str) -> bool:
+    """Whether words leave an answer open ("maybe", "either")."""
+    return _HEDGE.search(words) is not None
+
+
+def withdrawal(text: str) -> int | None:
+    """Where words take back what stood before them, or None."""
+    found = _WITHDRAWN.search(text)
+    return found.start() if found else None
+
+
+# -- labels ---------------------------------------------------------------------------------------
+
+
+def labelled(text: str) -> Extraction | None:
+    """The statement after the last label, if it says anything."""
+    last = None
+    for match in _LABEL.finditer(text, max(len(text) - _WINDOW, 0)):
+        if text[match.end() : match.end() + 400].strip(" \n*_.:$"):
+            last = match
+    if last is None:
+        return None
+    rest = text[last.end() :]
+    before = text[max(text.rfind("\n", 0, last.start()), last.start() - 60, 0) : last.end()]
+    if is_hedged(before):
+        return Extraction("hedged", "hedged")
+    skipped = len(rest) - len(rest.lstrip(" \t\n*_:"))
+    adverb = _ADVERB.match(rest, skipped)
+    skipped = adverb.end() if adverb else skipped
+    statement, length = _statement(rest[skipped:])
+    if not statement:
+        return None
+    after = rest[skipped + length :]
+    if is_hedged(statement) or after.lstrip("*_$ ").startswith("?"):
+        return Extraction("hedged", "hedged")
+    start = last.end() + skipped
+    if _WITHDRAWN.search(after[:400]):
+        return Extraction("hedged", "withdrawn")
+    return Extraction("found", "label", statement, start, start + length)
+
+
+def _statement(text: str) -> tuple[str, int]:
+    """The first clause of a text, without markdown, and its length as written."""
+    display = re.match(r"\\\[(.{1,600}?)\\\]|\$\$(.{1,600}?)\$\$", text, re.S)
+    if display:
+        return (display[1] or display[2]).strip().rstrip("."), display.end()
+    yes_no = _YES_NO.match(text)
+    if yes_no:
+        return yes_no[1], yes_no.end()
+    clause = text[:600]
+    whole = _MATH.match(clause)
+    end = _CLAUSE_END.search(clause, whole.end() if whole else 0)
+    if end:
+        clause = clause[: end.start()]
+    length = len(clause)
+    clause = clause.replace("**", "").strip().strip("*_").strip()
+    maths = _MATH.search(clause)
+    if maths and re.search(r"[A-Za-z]{4,}", clause[: maths.start()]):
+        return (maths[1] or maths[2] or maths[3]).strip(), length
+    return clause.rstrip(".").strip(), length
+
+
+# -- a lone last line -----------------------------------------------------------------------------
+
+
+def _lone_line(text: str) -> Extraction | None:
+    stripped = text.rstrip()
+    start = stripped.rfind("\n") + 1
+    line = stripped[start:]
+    if not line or len(line) > 200 or _inside_display(text[:start], line):
+        return None
+    bare = _MARKDOWN.sub("", line, count=1).strip().strip("*_`").strip()
+    bare = bare.removeprefix("=").strip() if bare.startswith("=") else bare
+    if bare and (re.fullmatch(r"\(?[A-Z]\)?\.?", bare) or _is_bare(bare)):
+        return Extraction("found", "line", bare, start, len(stripped))
+    value = _calculated(bare)
+    return None if value is None else Extraction("found", "line", value, start, len(stripped))
+
+
+def _calculated(line: str) -> str | None:
+    """The end of a last line that is one calculation, ``x = 2 + 3 = 5``."""
+    inside = line.rstrip(".")
+    for left, right in (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]")):
+        if inside.startswith(left) and inside.endswith(right) and len(inside) > len(left + right):
+            inside = inside[len(left) : -len(right)]
+            break
+    parts = inside.split("=")
+    if len(parts) < 2 or _words(inside) or any(c in inside for c in "<>,;"):
+        return None
+    value = parts[-1].strip()
+    # A name may stand before the calculation; anything else with letters is not worked out yet.
+    named = parts[1:] if len(parts) > 2 and len(parts[0].strip()) < 8 else parts
+    if any(re.search(r"[A-Za-z]", re.sub(r"\\[A-Za-z]+", "", part)) for part in named):
+        return None
+    return value if value and _is_bare(value) else None
+
+
+def _inside_display(before: str, line: str) -> bool:
+    """Whether a display opened above is still open: the text was cut in a calculation."""
+    opened = max(before.rfind("\\["), before.rfind("\\begin{"))
+    closed = max(before.rfind("\\]"), before.rfind("\\end{"))
+    return opened > closed and "\\]" not in line
+
+
+def _is_bare(line: str) -> bool:
+    """Whether a line is one value: balanced, no prose, nothing left open, at most ``name =``."""
+    plain = re.sub(r"\\[A-Za-z]+", "", line)
+    if not re.search(r"[\dA-Za-z]", plain) or line[-1] in "=+-*/^_,:(<>\\":
+        return False
+    if any(line.count(a) != line.count(b) for a, b in (("{", "}"), ("(", ")"))) and not (
+        re.search(r"[\[(].*,.*[\])]", line)
+    ):
+        return False
+    name, equals, _ = plain.rpartition("=")
+    if equals and (len(name) > 12 or re.search(r"[\d=]", name)):
+        return False
+    words = _words(line)
+    return len(words) <= 1 and not (words and words[0].lower() in _CONNECTIVES)
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[A-Za-z]{2,}", re.sub(r"\\[A-Za-z]+", "", text))
+
+
+# -- a conclusion ---------------------------------------------------------------------------------
+
+
+def _named_answer(text: str) -> Extraction | None:
+    """``7 is the answer``, ``7 as our final answer``, ``option B is correct``."""
+    window = max(len(text) - _LAST_LINE, 0)
+    last = None
+    for match in _TURNED.finditer(text, window):
+        last = match
+    if last is None:
+        return None
+    sentence = text[max(text.rfind("\n", 0, last.start()), text.rfind(". ", 0, last.start()), 0) :]
+    if is_hedged(sentence) or re.search(r"\bnot\b|n't\b", sentence):
+        return Extraction("hedged", "hedged")
+    value = next(group for group in last.groups() if group)
+    return Extraction("found", "label", value.strip("$"), last.start(), last.end())
+
+
+_VALUE = r"\$[^$\n]{1,200}\$|\\\([^\n]{1,200}?\\\)|-?\d[\d,./]{0,40}|\\?\$?-?\d[\d,.]{0,40}"
+_TURNED = re.compile(
+    rf"(?:^|(?<=\s))({_VALUE}|\(?[A-J]\)?)(?: [a-z]{{1,20}})?\s(?:is|are|as)\s(?:the|our|my)\s"
+    r"(?:(?:final|correct|right)\s)?(?:answer|choice|option|result)\b"
+    r"|\b(?:option|choice|answer)\s\(?([A-J])\)?\sis\s(?:the\s)?(?:correct|right)"
+    r"|\bI\s(?:choose|pick|select|would\schoose)\s(?:option\s)?\(?([A-J])\)?(?=[.!\s]|\Z)",
+    re.I | re.M,
+)
+
+
+def _conclusion(text: str) -> Extraction | None:
+    """The value at the end of a last sentence that concludes."""
+    stripped = text.rstrip()
+    line = stripped.rfind("\n") + 1
+    if len(stripped) - line > _LAST_LINE:
+        return None
+    # The last sentence of the last line.
+    start = max((m.end() for m in _SENTENCE.finditer(stripped, line)), default=line)
+    sentence = stripped[start:].strip(" *_")
+    clause = _THEREFORE.sub("", sentence, count=1).rstrip(". *_")
+    if clause == sentence.rstrip(". *_") and not _SUBJECT.match(clause):
+        return None
+    if _NOT_STATED.search(clause):
+        return None
+    if is_hedged(clause):
+        return Extraction("hedged", "hedged")
+    for part in (clause, _IS.split(clause)[-1].strip()):
+        if part and re.search(r"[\d$\\]", part) and _is_value(part):
+            return Extraction("found", "conclusion", part, start, len(stripped))
+    return None
+
+
+def _is_value(part: str) -> bool:
+    """A bare value, perhaps with up to three words of a unit after it."""
+    if _is_bare(part):
+        return True
+    with_unit = _WITH_UNIT.fullmatch(part)
+    return with_unit is not None and _is_bare(with_unit[1])
+
+
+_SENTENCE = re.compile(r"[.!?][*_]{0,2}\s+(?=[A-Z])")
+_THEREFORE = re.compile(
+    r"(?:\*\*)?(?:therefore|thus|hence|so|consequently|in conclusion|finally|we (?:get|have|find|"
+    r"obtain|conclude that)|it follows that|this (?:gives|means|yields))\b,?[ \t]*"
+    r"(?:that\b[ \t]*)?",
+    re.I,
+)
+# "The area is 30", "There are 12 ways": a sentence about what was asked for.
+_SUBJECT = re.compile(
+    r"(?:the|its|his|her|their|there)\b[^.\n]{0,120}\b(?:is|are|equals|was|were)\b", re.I
+)
+_NOT_STATED = re.compile(
+    r"\b(?:not|question|problem|asks?|asked|when|if|whether|where|suppose|let|assume|given|first|"
+    r"next|step|method|about)\b|n't\b|\?",
+    re.I,
+)
+_IS = re.compile(r"\b(?:is|are|equals|was|were|makes|gives|takes|be|only|exactly)\b", re.I)
+_WITH_UNIT = re.compile(
+    rf"({_VALUE})((?:\s(?:[a-z]{{1,15}}|\\text\{{[a-z ]{{1,30}}\}})\.?){{1,3}})", re.I
+)
+_CONNECTIVES = frozenset(
+    {
+        "so",
+        "thus",
+        "hence",
+        "therefore",
+        "then",
+        "and",
+        "or",
+        "but",
+        "wait",
+        "now",
+        "let",
+        "if",
+        "we",
+    }
+)
