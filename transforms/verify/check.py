@@ -17,7 +17,7 @@ from butwait.transforms.statements import Extraction
 from butwait.transforms.verify.decision import WorkerNeeded, decide
 from butwait.transforms.verify.golds import Found, canonical_text, read_gold
 from butwait.transforms.verify.limits import DEFAULT, VERIFIER_VERSION, Limits
-from butwait.transforms.verify.mode import EXACT, AnswerType, Mode
+from butwait.transforms.verify.mode import ANSWER_TYPES, EXACT, AnswerType, Mode
 
 Kind = Literal["trace", "answer"]
 
@@ -130,6 +130,9 @@ def _judge(
 ) -> tuple[Found, str | None, tuple[str | None, str | None]]:
     """What was found, the extracted answer, and both canonical texts."""
     extracted: str | None = None
+    wrong = _bad_argument(check)
+    if wrong is not None:
+        return Found("error", "bad_argument", wrong), None, (None, None)
     try:
         mode = Mode(check.answer_type, check.tolerance) if _is_special(check) else EXACT
         gold = read_gold(check.gold, limits, mode)
@@ -146,6 +149,21 @@ def _judge(
     except Exception as bug:  # noqa: BLE001 - one bad text must not stop a build
         detail = f"{type(bug).__name__}: {bug}"[:300]
         return Found("error", "exception", detail), extracted, (None, None)
+
+
+def _bad_argument(check: Check) -> str | None:
+    """What is wrong with the arguments themselves: this says nothing about an answer."""
+    for name, value in (("gold", check.gold), ("prediction", check.prediction)):
+        if not isinstance(value, str):
+            return f"{name} must be a text, not {type(value).__name__}"
+    if check.kind not in ("trace", "answer"):
+        return f"kind {check.kind!r}: use 'trace' or 'answer'"
+    if check.answer_type is not None and check.answer_type not in ANSWER_TYPES:
+        return f"answer_type {check.answer_type!r}: use one of {', '.join(ANSWER_TYPES)}"
+    tolerance = check.tolerance
+    if tolerance is not None and not (isinstance(tolerance, int | float) and 0 <= tolerance < 1):
+        return f"tolerance {tolerance!r}: use a number from 0 up to 1"
+    return None
 
 
 def _is_special(check: Check) -> bool:

@@ -87,7 +87,8 @@ def _symbolic(gold: str, answer: str, limits: Limits, mode: Mode) -> Found:
         raise VerifierError(f"the symbolic worker failed: {report}")
     if reply["result"] is None:
         return Found("ambiguous", "undecided", "neither shown equal nor shown different")
-    return Found("correct" if reply["result"] else "incorrect", f"symbolic {reply['rule']}")
+    rule = "symbolic" if reply["rule"] == "value" else f"symbolic {reply['rule']}"
+    return Found("correct" if reply["result"] else "incorrect", rule)
 
 
 # -- what the problem says ------------------------------------------------------------------------

@@ -35,27 +35,57 @@ _POINTS = (
 
 
 def equal_scalars(a: Node, b: Node, limits: Limits) -> bool | None:
-    """True when shown equal, False when shown different, None when neither.
+    """True when shown equal, False when shown different, None when neither."""
+    return decide_scalars(a, b, limits)[0]
+
+
+def decide_scalars(a: Node, b: Node, limits: Limits) -> tuple[bool | None, str]:
+    """Whether two scalars are equal, and the rule that says so.
 
     Args:
         a: A scalar without plus-minus.
         b: The same.
         limits: Bounds of the exact stage.
+
+    Returns:
+        The answer (None: not known) with ``integer``, ``rational``, ``exact`` (normal forms),
+        ``numeric`` (enclosures or residues; only ever different), ``infinity``, ``undefined``.
     """
     infinite = _infinity(a), _infinity(b)
     if infinite != (0, 0):
-        return infinite[0] == infinite[1]
+        return infinite[0] == infinite[1], "infinity"
     try:
         left, right = exact_form(a, limits), exact_form(b, limits)
     except Undefined:
-        return False
+        return False, "undefined"
     if left is not None and right is not None:
+        numbers = as_rational(left), as_rational(right)
+        if numbers[0] is not None and numbers[1] is not None:
+            whole = numbers[0].denominator == numbers[1].denominator == 1
+            return numbers[0] == numbers[1], "integer" if whole else "rational"
         known = _compare_forms(left, right, limits)
         if known is not None:
-            return known
+            return known, "exact"
     if a == b:
-        return True
-    return False if shown_different(a, b) else None
+        return True, "exact"
+    return (False, "numeric") if shown_different(a, b) else (None, "undecided")
+
+
+class ExactStage:
+    """The scalar oracle of the bounded stages; remembers the rule of its last decision.
+
+    Args:
+        limits: Bounds of the exact stage.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.rule = "exact"
+
+    def equal(self, a: Node, b: Node) -> bool | None:
+        """True when shown equal, False when shown different, None when neither."""
+        result, self.rule = decide_scalars(a, b, self.limits)
+        return result
 
 
 def exact_form(node: Node, limits: Limits) -> Form | None:

@@ -16,7 +16,7 @@ from butwait.transforms.verify.clean import clean_text, squeeze
 from butwait.transforms.verify.decide import Comparison
 from butwait.transforms.verify.limits import Limits
 from butwait.transforms.verify.mode import EXACT, Mode
-from butwait.transforms.verify.scalars import equal_scalars
+from butwait.transforms.verify.scalars import ExactStage
 from butwait.transforms.verify.shapes import read_answer
 from butwait.transforms.verify.tree import Node, Num, Seq, Unreadable, symbols
 from butwait.transforms.verify.words import unwrap_text
@@ -80,12 +80,11 @@ def compare_in_process(
             # Letters in a row on both sides are words, not products.
             return words[0] == words[1], "text"
 
-    def exact(a: Node, b: Node) -> bool | None:
-        return equal_scalars(a, b, limits)
-
-    result, rule = _compare(gold, answer, (one, two), limits, exact)
+    exact = ExactStage(limits)
+    result, rule = _compare(gold, answer, (one, two), limits, exact.equal)
+    rule = exact.rule if rule == "value" else rule
     if result is not True and mode.tolerance:
-        near = _within(exact, mode.tolerance)
+        near = _within(exact.equal, mode.tolerance)
         if _compare(gold, answer, (one, two), limits, near)[0] is True:
             return True, "tolerance"
     return result, rule
