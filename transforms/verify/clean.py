@@ -6,6 +6,7 @@ Leaves out: any decision about meaning. Two texts that clean to the same string 
 from __future__ import annotations
 
 import re
+import unicodedata
 
 _SUPER = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱˣʸᵃᵇᵏᵐ", "0123456789+-=()nixyabkm", strict=True))
 _SUB = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₙₐₓₖ", "0123456789+-=()naxk", strict=True))
@@ -69,7 +70,8 @@ _PLAIN = {
     "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "∅": r"\emptyset ", "∖": r"\setminus ",
     "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "ℕ": r"\mathbb{N}", "ℚ": r"\mathbb{Q}",
     "ℂ": r"\mathbb{C}", "±": r"\pm ", "∓": r"\mp ", "°": r"^\circ ", "º": r"^\circ ",
-    "˚": r"^\circ ", "∘": r"\circ ", "℃": r"^\circ \text{C}", "′": "'", "’": "'", "‘": "'",
+    "˚": r"^\circ ", "∘": r"\circ ", "℃": r"\text{ celsius}",
+    "℉": r"\text{ fahrenheit}", "′": "'", "’": "'", "‘": "'",
     "″": "''", "“": '"', "”": '"', "％": "%", "﹪": "%", "（": "(", "）": ")", "［": "[",
     "］": "]", "｛": "{", "｝": "}", "，": ",", "、": ",", "；": ";", "：": ":", "∶": ":",
     "．": ".",
@@ -91,7 +93,12 @@ _TABLE: dict[int, str] = {
     **{0xFF10 + d: str(d) for d in range(10)},
     **{0xFF21 + k: chr(65 + k) for k in range(26)},
     **{0xFF41 + k: chr(97 + k) for k in range(26)},
-    **{0x1D7CE + k: str(k % 10) for k in range(50)},
+    # Mathematical letters and digits: italic, bold, double-struck.
+    **{
+        code: _GREEK.get(plain, plain)
+        for code in range(0x1D400, 0x1D800)
+        if (plain := unicodedata.normalize("NFKC", chr(code))) != chr(code)
+    },
 }
 _SUPER_RUN = re.compile("[" + "".join(_SUPER) + "]+")
 _SUB_RUN = re.compile("[" + "".join(_SUB) + "]+")
@@ -111,6 +118,11 @@ _COUNT = re.compile(
     rf" ?_ ?{_INDEX}"
 )
 _COLOUR = re.compile(r"\\(?:text)?color ?\{[A-Za-z]{1,20}\}")
+_TEMPERATURE = re.compile(
+    r"\^\{? ?\\circ ?\}? ?(?:\\(?:text|mathrm|rm) ?\{ ?)?([CF])(?![A-Za-z])(?: ?\})?"
+)
+_TEMPERATURES = {"C": r"\text{ celsius}", "F": r"\text{ fahrenheit}"}
+_DEGREES_OF = re.compile(r"\bdegrees? (?=(?:celsius|fahrenheit|centigrade)\b)", re.I)
 _LETTER_TIMES = re.compile(r"(?<=\d) ?[xX] ?(?=10 ?\^)")
 _COUNT_BARE = re.compile(r"(?<![0-9A-Za-z_.])(\d{1,4}) ?([CP]) ?(\d{1,4})(?![0-9A-Za-z_.])")
 # Intervals with brackets turned outwards, as in ``[1, 3[``.
@@ -129,7 +141,16 @@ _BASE_BRACKET = re.compile(r"(?<=[0-9A-F])_\{ ?\((\d{1,2})\) ?\}")
 _TOUCHING = re.compile(r"[0-9A-Za-z][ \\,;:]*[ \\][ \\,;:]*[0-9A-Za-z]")
 _SPACE_RUN = re.compile(" {2,}")
 _NO_STOPS = ("..", "\\,", "\\;", "\\:", "\\right.")
-_OUTER = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("`", "`"))
+_OUTER = (
+    ("$$", "$$"),
+    ("$", "$"),
+    (r"\(", r"\)"),
+    (r"\[", r"\]"),
+    ("**", "**"),
+    ("`", "`"),
+    ('"', '"'),
+    ("'", "'"),
+)
 
 
 def clean_text(text: str) -> str:
@@ -142,6 +163,8 @@ def clean_text(text: str) -> str:
     text = text.translate(_TABLE)
     if "[" in text and ("," in text or ";" in text):
         text = _OUTWARD.sub(_inward, text)
+    if "degree" in text:
+        text = _DEGREES_OF.sub("", text)
     if "x" in text or "X" in text:
         text = _LETTER_TIMES.sub(r"\\times ", text)
     if "C" in text or "P" in text:
@@ -156,6 +179,8 @@ def _plain_latex(text: str) -> str:
     if "\\\\" in text and _DOUBLED.search(text) and not _SINGLE.search(text):
         text = text.replace("\\\\", "\\")
     text = _COLOUR.sub("", text.replace("\\_", "_"))
+    if "circ" in text:
+        text = _TEMPERATURE.sub(lambda m: _TEMPERATURES[m[1]], text)
     text = _BRACED_OPERATOR.sub(r"\1 ", text)
     if "\\in" in text:
         text = _PARAMETER.sub(r", \1 \\in \2", text)
@@ -187,8 +212,9 @@ def strip_wrapping(text: str) -> str:
     for _ in range(6):
         before = text
         text = text.strip()
-        if text.endswith("\\ "):
+        if text.endswith(("\\ ", "\\\\")):
             text = text[:-2]
+        text = text.removeprefix("&")
         # A factorial is not a sentence stop, an ellipsis is not one either.
         while text and text[-1] in ".,;:" and not text.endswith(_NO_STOPS):
             text = text[:-1].rstrip()

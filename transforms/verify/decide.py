@@ -22,6 +22,7 @@ from butwait.transforms.verify.kinds import (
     has_class,
     has_family,
     same_numbers,
+    several_choices,
 )
 from butwait.transforms.verify.limits import Limits
 from butwait.transforms.verify.readings import (
@@ -220,6 +221,9 @@ class Comparison:
     # -- collections -------------------------------------------------------------------------
 
     def _sequences(self, a: Settled, b: Settled) -> bool | None:
+        letters = several_choices(a), several_choices(b)
+        if letters[0] and letters[1]:
+            return self._say("choice", letters[0] == letters[1])
         names = common_name(a), common_name(b)
         if names[0] is not None and names[1] is not None and names[0] != names[1]:
             return self._say("name", False)

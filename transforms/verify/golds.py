@@ -73,7 +73,8 @@ def _bare(gold: str) -> str:
     if "\\boxed" in gold or "\\fbox" in gold:
         box = last_boxed(gold)
         return box.text if box else gold
-    return gold
+    # A solution that ends in "#### 5", as GSM8K writes its answers.
+    return gold.rpartition("####")[2].strip() or gold if "####" in gold else gold
 
 
 def _unusable(gold: str, limits: Limits, mode: Mode) -> Found | None:

@@ -6,7 +6,19 @@ from collections import Counter
 from fractions import Fraction
 
 from butwait.transforms.verify.settle import Settled
-from butwait.transforms.verify.tree import Chain, Family, Matrix, Node, Num, Residue, Seq, Span
+from butwait.transforms.verify.tree import (
+    Chain,
+    Choice,
+    Family,
+    Matrix,
+    Mul,
+    Node,
+    Num,
+    Residue,
+    Seq,
+    Span,
+    Sym,
+)
 
 
 def are_orders(a: Node, b: Node) -> bool:
@@ -60,3 +72,28 @@ def same_numbers(one: list[Node], two: list[Node]) -> bool | None:
         return True if Counter(one) == Counter(two) else None
     first: Counter[Fraction] = Counter(known[0])
     return first == Counter(known[1])
+
+
+def several_choices(node: Settled) -> list[str]:
+    """The letters of ``AC`` or ``A, C``: several options of one question; else nothing."""
+    items: list[Node] = list(node.items) if isinstance(node, Mul) else []
+    while items and isinstance(items[0], Mul):
+        items[:1] = items[0].items
+    if isinstance(node, Seq) and node.kind == "list":
+        items = list(node.items)
+    names = [
+        x.letter
+        if isinstance(x, Choice) and x.body is None
+        else x.name
+        if isinstance(x, Sym)
+        else ""
+        for x in items
+    ]
+    known = len(names) > 1 and all(len(name) == 1 and "A" <= name <= "J" for name in names)
+    return sorted(names) if known and len(set(names)) == len(names) else []
+
+
+def _option_letter(item: Node) -> str:
+    if isinstance(item, Choice) and item.body is None:
+        return item.letter
+    return item.name if isinstance(item, Sym) else ""

@@ -22,7 +22,7 @@ from butwait.transforms.verify.numerals import (
     whole_number,
 )
 from butwait.transforms.verify.tree import Unreadable
-from butwait.transforms.verify.units import is_unit_word
+from butwait.transforms.verify.units import is_unit_word, unit_parts
 from butwait.transforms.verify.vocabulary import (
     FUNCTIONS,
     RENAME,
@@ -242,6 +242,8 @@ class Lexer:
         words = re.sub(r"[^A-Za-z ]", "", body).split()
         if self._scale_or_percent(words) or self._based_text(name, body):
             return
+        if self._after_value() and self._unit_text(body):
+            return
         if body.lower() in ("or", "and", "and/or"):
             self._put("join", "or" if "or" in body.lower() else "and")
         elif not words or _MATH_INSIDE.search(body) or name == "operatorname":
@@ -275,6 +277,13 @@ class Lexer:
         if len(words) > 1:
             self._put("unit" if all(map(is_unit_word, words[1:])) else "text", " ".join(words[1:]))
         return True
+
+    def _unit_text(self, body: str) -> bool:
+        """``m``, ``m/s^2``, ``kg m`` in a text command after a value: letters are units there."""
+        parts = unit_parts(body)
+        for kind, text in parts:
+            self._put(kind, text, Fraction(int(text)) if kind == "num" else Fraction(0))
+        return bool(parts)
 
     def _based_text(self, name: str, body: str) -> bool:
         """``\\text{2A}_{16}``: the digits stand in a text command."""
@@ -310,6 +319,8 @@ class Lexer:
             return
         self.at = match.end()
         low = word.lower()
+        if self._after_value() and self._unit_word(low):
+            return
         if low.rstrip("s") in SCALE_WORDS and self._scale_or_percent([low]):
             return
         if low in _JOIN:
@@ -327,6 +338,19 @@ class Lexer:
                 self._put("sym", letter)
         else:
             self._put("text", word)
+
+    def _unit_word(self, low: str) -> bool:
+        """Words that mean something else elsewhere: ``min``, ``in``, ``per``."""
+        rest = self.text[self.at : self.at + 2].lstrip()
+        if low == "min" and rest[:1] not in ("(", "{", "_"):
+            self._put("unit", "minutes")
+        elif low == "in" and (not rest or rest[0] in "^.)"):
+            self._put("unit", "inches")
+        elif low == "per":
+            self._put("text", "per")
+        else:
+            return False
+        return True
 
     def _after_value(self) -> bool:
         if not self.tokens:

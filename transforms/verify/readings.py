@@ -13,7 +13,9 @@ from butwait.transforms.verify.tree import (
     Div,
     Mul,
     Node,
+    Num,
     Percent,
+    Pow,
     Ratio,
     Seq,
     Sym,
@@ -107,13 +109,27 @@ def quotient(terms: tuple[Node, ...]) -> Node:
 
 def lettered(node: Node, other: Node) -> Node:
     """``5m`` as five metres when the other side has a unit."""
-    if not isinstance(other, Unit) or not isinstance(node, Mul):
+    if not isinstance(other, Unit):
         return node
-    last = node.items[-1]
-    if isinstance(last, Sym) and last.name in LETTER_UNITS:
-        dims, factor = read_unit([(last.name, 1)])
-        return Unit(Mul(node.items[:-1]), dims, factor)
-    return node
+    parts: list[tuple[str, int]] = []
+    value = node
+    if isinstance(value, Div) and (below := _letter_unit(value.den)) is not None:
+        value, parts = value.num, [(below[0], -below[1])]
+    while isinstance(value, Mul) and (last := _letter_unit(value.items[-1])) is not None:
+        parts.append(last)
+        value = value.items[0] if len(value.items) == 2 else Mul(value.items[:-1])
+    if not parts:
+        return node
+    dims, factor = read_unit(parts)
+    return Unit(value, dims, factor)
+
+
+def _letter_unit(node: Node) -> tuple[str, int] | None:
+    """``m`` or ``m^2`` as a unit with its power."""
+    base, power = node, 1
+    if isinstance(node, Pow) and isinstance(node.exp, Num) and node.exp.value in (2, 3):
+        base, power = node.base, int(node.exp.value)
+    return (base.name, power) if isinstance(base, Sym) and base.name in LETTER_UNITS else None
 
 
 def degree_unit(node: Node, other: Node) -> Node:

@@ -6,6 +6,7 @@ exchange rates. A word that is not in the table is a dimension of its own ("appl
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 
 from butwait.transforms.verify.tree import Const, Div, Mul, Node, Num
@@ -44,7 +45,7 @@ _add(
         "201168/125": "mile miles mi",
     },
 )
-_add("metre", {"1/1000": "litre liter litres liters", "1/1000000": "ml mL millilitre milliliter "
+_add("metre", {"1/1000": "litre liter litres liters L", "1/1000000": "ml mL millilitre milliliter "
      "millilitres milliliters"}, 3)  # fmt: skip
 _add("metre", {"10000": "hectare hectares ha"}, 2)
 _add(
@@ -68,10 +69,17 @@ _add("rupee", {"1": "rupee rupees rs"})
 _add("yuan", {"1": "yuan rmb"})
 _add("yen", {"1": "yen"})
 _add("penny", {"1": "pence penny"})
-_add("newton", {"1": "newton newtons"})
-_add("joule", {"1": "joule joules"})
-_add("watt", {"1": "watt watts"})
-_add("volt", {"1": "volt volts"})
+_add("newton", {"1": "newton newtons N", "1000": "kN"})
+_add("joule", {"1": "joule joules J", "1000": "kJ"})
+_add("watt", {"1": "watt watts W", "1000": "kW kilowatt kilowatts"})
+_add("volt", {"1": "volt volts V"})
+_add("ampere", {"1": "ampere amperes amp amps"})
+_add("ohm", {"1": "ohm ohms"})
+_add("pascal", {"1": "pascal pascals Pa", "1000": "kPa"})
+_add("kelvin", {"1": "kelvin kelvins"})
+_add("celsius", {"1": "celsius centigrade"})
+_add("fahrenheit", {"1": "fahrenheit"})
+_add("cup", {"1": "cup cups"})
 _add("hertz", {"1": "hz hertz", "1000": "khz"})
 _add("radian", {"1": "radian radians rad rads"})
 _ANGLES = {"degree": _DEGREE, "degrees": _DEGREE, "deg": _DEGREE, "arcminutes": _MINUTE_OF_ARC}
@@ -81,12 +89,96 @@ _COMPOUND = {
     "kph": (("metre", 1), ("second", -1), Fraction(5, 18)),
 }
 _POWER_BEFORE = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3}
-_EMPTY = {"unit", "units", "of", "the", "a", "an", "in", "about", "total", "approximately", "each"}
+# Words beside a unit that say nothing about it.
+_EMPTY = frozenset(
+    [
+        "unit",
+        "units",
+        "of",
+        "the",
+        "a",
+        "an",
+        "in",
+        "about",
+        "total",
+        "approximately",
+        "each",
+        "old",
+        "tall",
+        "long",
+        "wide",
+        "high",
+        "deep",
+        "away",
+        "left",
+        "more",
+    ]
+)
+# Short nouns that would be read as products of letters.
+_NOUNS = frozenset(
+    [
+        "way",
+        "man",
+        "men",
+        "boy",
+        "box",
+        "bag",
+        "pen",
+        "egg",
+        "day",
+        "cat",
+        "dog",
+        "car",
+        "hat",
+        "jar",
+        "pie",
+        "toy",
+        "bus",
+        "ant",
+        "bee",
+        "cow",
+        "hen",
+        "pig",
+    ]
+)
 # Words that may stand before the amount.
 CURRENCY_WORDS = frozenset({"euros", "euro", "eur", "pounds", "yen", "rupees", "rs", "yuan", "usd"})
 # Single letters that are units in "5 m" and variables elsewhere.
-LETTER_UNITS = frozenset({"m", "g", "s", "h"})
-_KNOWN = frozenset(_TABLE) | frozenset(_ANGLES) | frozenset(_COMPOUND) | frozenset(_POWER_BEFORE)
+LETTER_UNITS = frozenset({"m", "g", "s", "h", "L", "N", "J", "W", "V"})
+_KNOWN = (
+    _NOUNS
+    | frozenset(_TABLE)
+    | frozenset(_ANGLES)
+    | frozenset(_COMPOUND)
+    | frozenset(_POWER_BEFORE)
+)
+
+
+def unit_parts(body: str) -> list[tuple[str, str]]:
+    """The tokens of a unit written in letters, such as ``m/s^2``; empty when it is none.
+
+    Returns:
+        Kind and text of each token: ``unit``, ``op`` (``/`` or ``^``), ``num``.
+    """
+    if not _BODY.fullmatch(body) or (body.isalpha() and len(body) > 1):
+        return []
+    pieces = _PIECE.findall(body)
+    if any(word and not _is_unit(word) for word, _, _ in pieces):
+        return []
+    out: list[tuple[str, str]] = []
+    for word, power, slash in pieces:
+        out.append(("op", "/") if slash else ("unit", word))
+        if power:
+            out += [("op", "^"), ("num", power)]
+    return out
+
+
+_BODY = re.compile(r"[A-Za-z/ *^{}1-9-]{1,40}")
+_PIECE = re.compile(r"([A-Za-z]{1,12})(?:\^?\{?(-?[1-9])\}?)?|(/)")
+
+
+def _is_unit(word: str) -> bool:
+    return word in _TABLE or word.lower() in _TABLE or word.lower() in _COMPOUND
 
 
 def is_unit_word(word: str) -> bool:

@@ -13,7 +13,9 @@ TEXT_COMMANDS = frozenset({
 SILENT = frozenset({
     "left", "right", "big", "Big", "bigg", "Bigg", "bigl", "bigr", "Bigl", "Bigr",
     "displaystyle", "textstyle", "limits", "nolimits", "quad", "qquad", "hspace", "hfill",
-    "space", "thinspace", "phantom", "rm", "bf", "it", "scriptstyle", "medspace", "middle",
+    "space",
+    "blacksquare", "square", "Box", "checkmark", "qed", "thinspace",
+    "phantom", "rm", "bf", "it", "scriptstyle", "medspace", "middle",
 })  # fmt: skip
 FUNCTIONS = frozenset({
     "sin", "cos", "tan", "cot", "sec", "csc", "asin", "acos", "atan", "acot", "sinh", "cosh",

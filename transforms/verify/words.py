@@ -55,7 +55,9 @@ SET_NAMES = frozenset({"empty", "R", "Z", "Z+"})
 _NAME_LIST = re.compile(r"\s*(?:,|;|\band\b)\s*", re.I)
 _LATEX_SPACE = re.compile(r"\\[,;:!> ]|~")
 _CLOCK = re.compile(
-    r"(\d{1,2}):(\d{2})\s*(?:\\(?:text|mathrm)\{\s*)?(?:([ap])\.?\s?m\.?)?\s*\}?\Z", re.I
+    r"(\d{1,2})(?::(\d{2})|(?=\s*(?:\\(?:text|mathrm)\{\s*)?[ap]\.?\s?m\b))"
+    r"\s*(?:\\(?:text|mathrm)\{\s*)?(?:([ap])\.?\s?m\.?)?\s*\}?\Z",
+    re.I,
 )
 _WRAPPED = re.compile(
     r"\\(?:text|textbf|mathbf|mathrm|textit|boldsymbol|textrm|bf|rm) ?\{([^{}]*)\}"
@@ -70,7 +72,9 @@ _CHOICE_BOLD = re.compile(
     re.S,
 )
 _CHOICE_PREFIX = re.compile(r"(?:the )?(?:correct )?(?:option|choice|answer)(?: is)?:? +", re.I)
-_PHRASE = re.compile(r"[A-Za-z]{2,}(?: [A-Za-z]{2,})+[.]?")
+_PHRASE = re.compile(
+    r"(?:[Aa]n? [A-Za-z]{2,}|[A-Za-z]{2,}(?: [A-Za-z]{2,})+)(?: [A-Za-z]{2,})*[.]?"
+)
 _STOP = re.compile(r"\.(?!\d)")
 _ARTICLES = frozenset({"a", "an", "the", "is", "are", "it"})
 _NOT_WORDS = re.compile(r"[^\w' +\-*/=<>^.]+")
@@ -159,9 +163,9 @@ def read_clock(text: str) -> tuple[int, int, str] | None:
     """Hour, minute and ``a``/``p``/`` `` of a clock time such as ``4:30 p.m.``, or None."""
     # "4:30 \\text{ p.m.}" and "\\text{4:30 p.m.}" are one time, whatever spaces stand between.
     match = _CLOCK.match(" ".join(_LATEX_SPACE.sub(" ", unwrap_text(text)).split()))
-    if match is None or int(match[1]) > 24 or int(match[2]) > 59:
+    if match is None or int(match[1]) > 24 or int(match[2] or 0) > 59:
         return None
-    return int(match[1]), int(match[2]), (match[3] or "").lower()
+    return int(match[1]), int(match[2] or 0), (match[3] or "").lower()
 
 
 def read_choice(text: str) -> tuple[str, str] | None:
