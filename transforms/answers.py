@@ -8,7 +8,7 @@ what the answer means (``verify``).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from butwait.transforms.statements import Extraction, is_hedged, labelled, stated, withdrawal
 
@@ -39,12 +39,16 @@ _NEGATED = re.compile(
     r"(?:(?!(?<![a-z])(?:but|so|yet|hence|thus|therefore)(?![a-z]))[^.;:,!?]){0,40}\Z",
     re.I,
 )
+# What every match of the expression above holds: a cheap test first.
+_NEGATING = ("not", "n't", "n’t", "rather than", "instead of", "doubt")
 _NEGATED_CHARS = 80
+_SENTENCE_END = re.compile(r"[.!?]\s")
+_BLANK_REST = re.compile(r"\s*\Z")
+_BRACE = re.compile(r"\\.|[{}]", re.S)
 
 
-@dataclass(frozen=True, slots=True)
-class BoxedAnswer:
-    r"""The content of one ``\boxed{}``, where it stands, and whether its brace is closed."""
+class BoxedAnswer(NamedTuple):
+    r"""The content of one ``\boxed{}`` (empty when its brace is not closed) and where it stands."""
 
     text: str
     start: int
@@ -53,24 +57,31 @@ class BoxedAnswer:
 
 
 def all_boxed(text: str) -> list[BoxedAnswer]:
-    r"""Every outermost ``\boxed{}`` or ``\fbox{}`` in order, the last perhaps unclosed."""
+    r"""Every outermost ``\boxed{}`` or ``\fbox{}`` in order; some may be unclosed."""
+    first = text.find("box")
+    if first < 0:
+        return []
     found: list[BoxedAnswer] = []
-    at = 0
-    while (match := _BOX.search(text, at)) is not None:
-        at = match.end()
-        if match[1] is None:
-            bare = text[match.end() : match.end() + 1]
-            if bare.isalnum():
-                found.append(BoxedAnswer(bare, match.start(), match.end() + 1, True))
-            elif not text[match.end() :].strip():
-                found.append(BoxedAnswer("", match.start(), len(text), False))
+    closings: dict[int, int] | None = None
+    done = 0
+    for match in _BOX.finditer(text, max(first - 2, 0)):
+        start, after = match.start(), match.end()
+        if start < done:
             continue
-        end = _closing(text, match.end())
-        if end < 0:
-            found.append(BoxedAnswer(text[match.end() :], match.start(), len(text), False))
-            break
-        found.append(BoxedAnswer(text[match.end() : end], match.start(), end + 1, True))
-        at = end + 1
+        if match[1] is None:
+            bare = text[after : after + 1]
+            if bare.isalnum():
+                found.append(BoxedAnswer(bare, start, after + 1, True))
+            elif _BLANK_REST.match(text, after):
+                found.append(BoxedAnswer("", start, len(text), False))
+            continue
+        closings = _closings(text, after - 1) if closings is None else closings
+        end = closings.get(after - 1)
+        if end is None:
+            found.append(BoxedAnswer("", start, len(text), False))
+            continue
+        found.append(BoxedAnswer(text[after:end], start, end + 1, True))
+        done = end + 1
     return found
 
 
@@ -84,23 +95,24 @@ def last_boxed(text: str) -> BoxedAnswer | None:
     return closed[-1] if closed else None
 
 
-def _closing(text: str, at: int) -> int:
-    """Index of the brace that closes one opened just before ``at``, or -1."""
-    depth = 1
-    for match in re.compile(r"\\.|[{}]", re.S).finditer(text, at):
+def _closings(text: str, start: int) -> dict[int, int]:
+    """Opening brace to closing brace from ``start`` on, in one pass; unclosed ones are absent."""
+    partner: dict[int, int] = {}
+    opened: list[int] = []
+    for match in _BRACE.finditer(text, start):
         mark = match[0]
         if mark == "{":
-            depth += 1
-        elif mark == "}":
-            depth -= 1
-            if depth == 0:
-                return match.start()
-    return -1
+            opened.append(match.start())
+        elif mark == "}" and opened:
+            partner[opened.pop()] = match.start()
+    return partner
 
 
 def final_part(text: str) -> tuple[str, int] | None:
     """What follows the thought and its offset; None when a thought was opened and never closed."""
     start = 0
+    if "<" not in text:
+        return text, 0
     for match in _THOUGHT_END.finditer(text):
         start = match.end()
     if _THOUGHT_START.search(text, start):
@@ -128,9 +140,11 @@ def extract_answer(text: str, *, max_chars: int = 2_000_000) -> Extraction:
     part = final_part(text[cut:])
     if part is None:
         return Extraction("none", "unfinished_thought")
-    tail, offset = _STOP_TOKENS.sub(lambda m: " " * len(m[0]), part[0]), part[1] + cut
+    tail, offset = part[0], part[1] + cut
+    if "<" in tail:
+        tail = _STOP_TOKENS.sub(lambda m: " " * len(m[0]), tail)
     found = _extract(tail)
-    if found.state != "found":
+    if found.state != "found" or not offset:
         return found
     return Extraction("found", found.rule, found.text, found.start + offset, found.end + offset)
 
@@ -176,7 +190,7 @@ def _from_boxes(text: str, boxes: list[BoxedAnswer]) -> Extraction:
         start = later.start + last.end + withdrawn
         return Extraction("found", "label", later.text, start, start + len(later.text or ""))
     line = text[text.rfind("\n", 0, group[0].start) + 1 : group[0].start]
-    if is_hedged(re.split(r"[.!?]\s", line)[-1]) and len(group) == 1:
+    if len(group) == 1 and is_hedged(_SENTENCE_END.split(line)[-1]):
         return Extraction("hedged", "hedged")
     if _is_negated(text[max(group[0].start - _NEGATED_CHARS, 0) : group[0].start]):
         return Extraction("hedged", "negated")
@@ -188,6 +202,9 @@ def _from_boxes(text: str, boxes: list[BoxedAnswer]) -> Extraction:
 
 def _is_negated(before: str) -> bool:
     """Whether the words directly before a box deny or doubt it."""
+    low = before.lower()
+    if not any(word in low for word in _NEGATING):
+        return False
     paragraph = re.split(r"\n[ \t]*\n", before)[-1]
     return _NEGATED.search(" ".join(paragraph.split())) is not None
 
@@ -196,6 +213,10 @@ def _is_negated(before: str) -> bool:
 
 
 def _tagged(text: str) -> BoxedAnswer | None:
+    # Most texts have no tag; the substring test is much cheaper than the expression.
+    low = text.lower() if "<" in text or "[" in text else ""
+    if "answer>" not in low and "answer]" not in low:
+        return None
     opening = list(_ANSWER_OPEN.finditer(text))
     if not opening:
         return None

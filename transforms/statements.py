@@ -6,8 +6,7 @@ Every scan is linear and looks at the end of the text. Leaves out: boxes and tag
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 ExtractionState = Literal["found", "none", "unclosed", "hedged"]
 
@@ -36,6 +35,12 @@ _WITHDRAWN = re.compile(
     r"but the (?:(?:correct|right|real|true|final) )?answer)\b",
     re.I,
 )
+# What every match of the two expressions above holds: cheap tests first.
+_HEDGING = ("either", "maybe", "perhaps", "possib", "might", "may be", "could be", "sure", "guess",
+            "i think", "probab", "unclear", "cannot", "know", "likely", "?")  # fmt: skip
+_WITHDRAWING = ("wait", "wrong", "correct", "mistake", "scratch", "right", "let me", "thought",
+                "actually", "hold on", "disregard", "ignore", "should", "take that", "retract",
+                "but the")  # fmt: skip
 _CLAUSE_END = re.compile(
     r"\.(?=\s|\Z)(?!\s*\.)|\n|;|!(?=\s|\Z)|\?(?=\s|\Z)|,?\s+(?:because|since|which|as|where|so|"
     r"when|for|with|by|if|however|but)\b|,\s+(?=[a-z]{3,})(?!or\b|and\b)"
@@ -51,8 +56,7 @@ _WINDOW = 20_000
 _LAST_LINE = 400
 
 
-@dataclass(frozen=True, slots=True)
-class Extraction:
+class Extraction(NamedTuple):
     """The final answer found in a trace, or why there is none.
 
     ``rule`` is how it was found (``box``, ``joined_boxes``, ``tag``, ``label``, ``line``,
@@ -73,11 +77,17 @@ def stated(text: str) -> Extraction | None:
 
 def is_hedged(words: str) -> bool:
     """Whether words leave an answer open ("maybe", "either")."""
-    return _HEDGE.search(words) is not None
+    low = words.lower()
+    return any(part in low for part in _HEDGING) and _HEDGE.search(words) is not None
 
 
 def withdrawal(text: str) -> int | None:
     """Where words take back what stood before them, or None."""
+    if not text or not text.strip(" \n$.*\\])}"):
+        return None
+    low = text[:_WINDOW].lower()
+    if len(text) <= _WINDOW and not any(part in low for part in _WITHDRAWING):
+        return None
     found = _WITHDRAWN.search(text)
     return found.start() if found else None
 

@@ -6,9 +6,11 @@ machine.
 
 from __future__ import annotations
 
+import contextlib
+import re
 import time
-from dataclasses import dataclass
-from typing import Literal
+from functools import lru_cache
+from typing import Literal, NamedTuple
 
 from butwait.schemas.errors import VerifierError
 from butwait.schemas.verdict import Verdict
@@ -20,10 +22,11 @@ from butwait.transforms.verify.limits import DEFAULT, VERIFIER_VERSION, Limits
 from butwait.transforms.verify.mode import ANSWER_TYPES, EXACT, AnswerType, Mode
 
 Kind = Literal["trace", "answer"]
+# Longer problems are not kept in memory with their verdicts, in characters.
+_REMEMBERED_PROBLEM = 4_000
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(NamedTuple):
     """One gold answer and one prediction, with what is known about them (see ``verify``)."""
 
     gold: str
@@ -134,14 +137,11 @@ def _judge(
     if wrong is not None:
         return Found("error", "bad_argument", wrong), None, (None, None)
     try:
-        mode = Mode(check.answer_type, check.tolerance) if _is_special(check) else EXACT
-        gold = read_gold(check.gold, limits, mode)
-        if gold.unusable:
-            return gold.unusable, None, (gold.canonical, None)
+        mode = EXACT
+        if check.answer_type is not None or check.tolerance is not None:
+            mode = Mode(check.answer_type, check.tolerance)
         found, extracted = _extracted(check, limits)
-        if found is None:
-            found = decide(gold.text, extracted or "", check.problem, limits, mode, wait=wait)
-        return found, extracted, (gold.canonical, canonical_text(extracted, limits))
+        return _found(check, found, extracted, limits, mode, wait)
     except WorkerNeeded:
         raise
     except VerifierError as failure:
@@ -149,6 +149,45 @@ def _judge(
     except Exception as bug:  # noqa: BLE001 - one bad text must not stop a build
         detail = f"{type(bug).__name__}: {bug}"[:300]
         return Found("error", "exception", detail), extracted, (None, None)
+
+
+def _found(
+    check: Check, found: Found | None, extracted: str | None, limits: Limits, mode: Mode, wait: bool
+) -> tuple[Found, str | None, tuple[str | None, str | None]]:
+    """The verdict on what was extracted (``found``: why nothing was)."""
+    if found is None and (check.problem is None or len(check.problem) <= _REMEMBERED_PROBLEM):
+        with contextlib.suppress(WorkerNeeded):
+            known, texts = _remembered(check.gold, extracted or "", check.problem, limits, mode)
+            return known, None if known.verdict == "gold_unusable" else extracted, texts
+    gold = read_gold(check.gold, limits, mode)
+    if gold.unusable:
+        return gold.unusable, None, (gold.canonical, None)
+    if found is None:
+        found = decide(gold.text, extracted or "", check.problem, limits, mode, wait=wait)
+    return found, extracted, (gold.canonical, canonical_text(extracted, limits))
+
+
+_INTEGER = re.compile(r"(?:0|-?[1-9]\d{0,17})", re.ASCII)
+
+
+@lru_cache(maxsize=8192)
+def _remembered(
+    gold: str, answer: str, problem: str | None, limits: Limits, mode: Mode
+) -> tuple[Found, tuple[str | None, str | None]]:
+    """What the bounded stages say of a pair, with both canonical texts.
+
+    Raises:
+        WorkerNeeded: They cannot tell (this is not remembered here).
+    """
+    numbers = problem is None and mode is EXACT and gold != answer
+    if numbers and _INTEGER.fullmatch(gold) and _INTEGER.fullmatch(answer):
+        # Most wrong answers are another whole number: nothing needs to be read.
+        return Found("incorrect", "integer"), (gold, answer)
+    known = read_gold(gold, limits, mode)
+    if known.unusable:
+        return known.unusable, (known.canonical, None)
+    found = decide(known.text, answer, problem, limits, mode, wait=False)
+    return found, (known.canonical, canonical_text(answer, limits))
 
 
 def _bad_argument(check: Check) -> str | None:
@@ -164,10 +203,6 @@ def _bad_argument(check: Check) -> str | None:
     if tolerance is not None and not (isinstance(tolerance, int | float) and 0 <= tolerance < 1):
         return f"tolerance {tolerance!r}: use a number from 0 up to 1"
     return None
-
-
-def _is_special(check: Check) -> bool:
-    return check.answer_type is not None or check.tolerance is not None
 
 
 def _extracted(check: Check, limits: Limits) -> tuple[Found | None, str | None]:

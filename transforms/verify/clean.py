@@ -155,6 +155,8 @@ _OUTER = (
 
 def clean_text(text: str) -> str:
     """Typographic characters as plain LaTeX, spaces single, outer dollars and stops removed."""
+    if text.isascii() and text.isdigit():
+        return text
     if not text.isascii():
         text = _COMBINING_LONG.sub(r"\\overline{\1}", text)
         text = _COMBINING_DOT.sub(r"\\dot{\1}", text)
@@ -171,19 +173,29 @@ def clean_text(text: str) -> str:
         text = _COUNT_BARE.sub(_counted, text)
     if "\\" in text or "_" in text or "{" in text:
         text = _plain_latex(text)
-    return strip_wrapping(_SPACE_RUN.sub(" ", text))
+    return strip_wrapping(_SPACE_RUN.sub(" ", text) if "  " in text else text)
 
 
 def _plain_latex(text: str) -> str:
     """Habits of data sets and of TeX that mean nothing, undone."""
     if "\\\\" in text and _DOUBLED.search(text) and not _SINGLE.search(text):
         text = text.replace("\\\\", "\\")
-    text = _COLOUR.sub("", text.replace("\\_", "_"))
+    # Each expression behind a substring test: most answers hold none of these.
+    if "\\_" in text:
+        text = text.replace("\\_", "_")
+    if "color" in text:
+        text = _COLOUR.sub("", text)
     if "circ" in text:
         text = _TEMPERATURE.sub(lambda m: _TEMPERATURES[m[1]], text)
-    text = _BRACED_OPERATOR.sub(r"\1 ", text)
+    if any(mark in text for mark in ("{\\", "{:", "{=", "{<", "{>", "{ ")):
+        text = _BRACED_OPERATOR.sub(r"\1 ", text)
     if "\\in" in text:
         text = _PARAMETER.sub(r", \1 \\in \2", text)
+    return _indexed(text) if "_" in text else text
+
+
+def _indexed(text: str) -> str:
+    """Counts, residue classes and bases written with an index."""
     text = _COUNT.sub(_counted, text)
     text = _COUNT_TURNED.sub(_counted_turned, text)
     text = _CLASS.sub(r"\1 \\pmod{\2}", text)
@@ -209,6 +221,8 @@ def _counted(match: re.Match[str]) -> str:
 
 def strip_wrapping(text: str) -> str:
     """The text without math delimiters, bold marks and sentence stops around all of it."""
+    if text and (text[-1].isalnum() or text[-1] == "}") and text[0] not in " &":
+        return text  # no delimiter ends like this
     for _ in range(6):
         before = text
         text = text.strip()

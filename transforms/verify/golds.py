@@ -16,7 +16,7 @@ from butwait.transforms.verify.mode import Mode
 from butwait.transforms.verify.render import render
 from butwait.transforms.verify.scalars import exact_form
 from butwait.transforms.verify.staged import read_cached, read_typed
-from butwait.transforms.verify.tree import SCALARS, Text
+from butwait.transforms.verify.tree import SCALARS, Text, plain_value
 
 # What data sets write where there is no answer to check.
 _NO_GOLD = frozenset(
@@ -85,7 +85,7 @@ def _unusable(gold: str, limits: Limits, mode: Mode) -> Found | None:
         return Found("gold_unusable", "no_gold", "the gold field says that there is no answer")
     if isinstance(node, Text) and len(node.words.split()) > _PROSE_WORDS:
         return Found("gold_unusable", "prose_gold", "the gold answer is a sentence")
-    if isinstance(node, SCALARS):
+    if isinstance(node, SCALARS) and plain_value(node) is None:
         try:
             exact_form(node, limits)
         except Undefined:

@@ -94,15 +94,16 @@ class Scalars:
 
     def saw(self, kind: str, *texts: str) -> bool:
         """Whether the next token is one of these."""
-        token = self.next
+        token = self.tokens[self.at]
         return token.kind == kind and (not texts or token.text in texts)
 
     def accept(self, kind: str, *texts: str) -> bool:
         """Pass over the next token if it is one of these."""
-        if self.saw(kind, *texts):
-            self.take()
-            return True
-        return False
+        token = self.tokens[self.at]
+        if token.kind != kind or (texts and token.text not in texts):
+            return False
+        self.take()
+        return True
 
     def expect(self, kind: str, *texts: str) -> None:
         """Pass over a token that must be there."""

@@ -62,6 +62,8 @@ def whole_number(digits: str) -> int:
 def plain_number(text: str) -> Fraction:
     """The value of digits with at most one point."""
     whole, _, fixed = text.partition(".")
+    if not fixed:
+        return Fraction(whole_number(whole or "0"))
     return Fraction(whole_number((whole + fixed) or "0"), 10 ** len(fixed))
 
 

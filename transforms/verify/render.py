@@ -38,6 +38,7 @@ from butwait.transforms.verify.tree import (
     Sym,
     Text,
     Unit,
+    plain_value,
 )
 
 _MOST_CHARS = 300
@@ -105,8 +106,10 @@ def _small(node: Node, limits: Limits) -> str:
 
 
 def _scalar(node: Node, limits: Limits) -> str:
-    form = exact_form(node, limits)
-    value = as_rational(form) if form is not None else None
+    value = plain_value(node)
+    if value is None:
+        form = exact_form(node, limits)
+        value = as_rational(form) if form is not None else None
     if value is not None and value.numerator.bit_length() + value.denominator.bit_length() < 900:
         return str(value)
     return _expression(node)

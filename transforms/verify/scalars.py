@@ -5,6 +5,8 @@ Three-valued: ``None`` means that this stage cannot tell. Bounded by the limits,
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from butwait.transforms.verify.ball import Unknown, apart, enclose
 from butwait.transforms.verify.exact import Exact
 from butwait.transforms.verify.forms import (
@@ -21,7 +23,15 @@ from butwait.transforms.verify.limits import Limits
 from butwait.transforms.verify.logs import logs_cancel
 from butwait.transforms.verify.modular import residues_differ
 from butwait.transforms.verify.normal import Field
-from butwait.transforms.verify.tree import Const, Mul, Node, Num, contains, symbols
+from butwait.transforms.verify.tree import (
+    Const,
+    Mul,
+    Node,
+    Num,
+    contains,
+    plain_value,
+    symbols,
+)
 
 # Probe points: mixed signs, all positive, whole numbers, small; fixed, so verdicts repeat.
 _POINTS = (
@@ -51,6 +61,9 @@ def decide_scalars(a: Node, b: Node, limits: Limits) -> tuple[bool | None, str]:
         The answer (None: not known) with ``integer``, ``rational``, ``exact`` (normal forms),
         ``numeric`` (enclosures or residues; only ever different), ``infinity``, ``undefined``.
     """
+    plain = plain_value(a), plain_value(b)
+    if plain[0] is not None and plain[1] is not None:
+        return _compare_numbers(*plain)
     infinite = _infinity(a), _infinity(b)
     if infinite != (0, 0):
         return infinite[0] == infinite[1], "infinity"
@@ -61,14 +74,18 @@ def decide_scalars(a: Node, b: Node, limits: Limits) -> tuple[bool | None, str]:
     if left is not None and right is not None:
         numbers = as_rational(left), as_rational(right)
         if numbers[0] is not None and numbers[1] is not None:
-            whole = numbers[0].denominator == numbers[1].denominator == 1
-            return numbers[0] == numbers[1], "integer" if whole else "rational"
+            return _compare_numbers(*numbers)
         known = _compare_forms(left, right, limits)
         if known is not None:
             return known, "exact"
     if a == b:
         return True, "exact"
     return (False, "numeric") if shown_different(a, b) else (None, "undecided")
+
+
+def _compare_numbers(a: Fraction | None, b: Fraction | None) -> tuple[bool, str]:
+    assert a is not None and b is not None
+    return a == b, "integer" if a.denominator == b.denominator == 1 else "rational"
 
 
 class ExactStage:

@@ -74,11 +74,12 @@ def compare_in_process(
     if isinstance(one, str) or isinstance(two, str):
         return False, "unreadable"
     if mode.answer_type not in PRODUCT_TYPES:
-        words = _single_word(gold), _single_word(answer)
         number_words = isinstance(one, Num) and isinstance(two, Num)
-        if words[0] and words[1] and not number_words:
+        word = None if number_words else _single_word(gold)
+        other = _single_word(answer) if word else None
+        if word and other:
             # Letters in a row on both sides are words, not products.
-            return words[0] == words[1], "text"
+            return word == other, "text"
 
     exact = ExactStage(limits)
     result, rule = _compare(gold, answer, (one, two), limits, exact.equal)

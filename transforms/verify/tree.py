@@ -238,6 +238,19 @@ def contains(node: Node, constant: str) -> bool:
     return False
 
 
+def plain_value(node: Node) -> Fraction | None:
+    """The value of a number, a quotient of numbers, or minus one of these; else None."""
+    if isinstance(node, Num):
+        return node.value
+    if isinstance(node, Div):
+        if isinstance(node.num, Num) and isinstance(node.den, Num) and node.den.value:
+            return node.num.value / node.den.value
+    elif isinstance(node, Mul) and len(node.items) == 2 and node.items[0] == _MINUS_ONE:
+        inner = plain_value(node.items[1])
+        return None if inner is None else -inner
+    return None
+
+
 def negate(node: Node) -> Node:
     """Minus the node."""
     if isinstance(node, Num):
@@ -259,3 +272,6 @@ def scalar(node: Node) -> Node:
     if not isinstance(node, SCALARS):
         raise Unreadable("a shape inside an expression")
     return node
+
+
+_MINUS_ONE = Num(Fraction(-1), False)
