@@ -71,6 +71,10 @@ def _family(s: Shapes, right: str) -> Node | None:
     """``{2k + 1 : k in Z}``: an expression over all values of its parameter."""
     p = s.p
     start, depth, bars = p.at, p.depth, p.bars
+    if start in s.no_family or not _condition_ahead(s):
+        return None
+    # One attempt a place: nested brackets tried twice at every level would take for ever.
+    s.no_family.add(start)
     p.bars = 1  # the bar ends the value, it opens nothing
     try:
         value = p.sum()
@@ -87,6 +91,18 @@ def _family(s: Shapes, right: str) -> Node | None:
             raise
     p.at, p.depth, p.bars = start, depth, bars
     return None
+
+
+def _condition_ahead(s: Shapes) -> bool:
+    """Whether a bar or colon stands in the bracket that is open here, not in one inside it."""
+    depth = 1
+    for token in s.p.tokens[s.p.at :]:
+        depth += {"open": 1, "close": -1}.get(token.kind, 0)
+        if depth == 0:
+            return False
+        if depth == 1 and token.kind == "op" and token.text in "|:":
+            return True
+    return False
 
 
 def _has_bar(s: Shapes, start: int, end: int) -> bool:

@@ -113,6 +113,7 @@ class Shapes:
 
     def __init__(self, tokens: list[Token], limits: Limits) -> None:
         self.p = Scalars(tokens, limits, self.bracket, self.special)
+        self.no_family: set[int] = set()
 
     def read(self) -> Node:
         """The whole token list as one answer.
