@@ -128,8 +128,8 @@ _COUNT_BARE = re.compile(r"(?<![0-9A-Za-z_.])(\d{1,4}) ?([CP]) ?(\d{1,4})(?![0-9
 # Intervals with brackets turned outwards, as in ``[1, 3[``.
 _OUTWARD = re.compile(r"([\[\](])([^\[\]()]{1,80}[,;][^\[\]()]{1,80})([\[\])])")
 _PARAMETER = re.compile(
-    r"(?:\\(?:[,;: ]|q?quad)|[,~ ])*(?:\\text\{ ?,? ?(?:where|with|for(?: all| any| some)?)[~ ]?\}"
-    r"|\bwhere\b|\bfor\b|\bwith\b|\(|\\left ?\()(?:\\[,;: ]|[~ ])*([a-z]) ?\\in ?"
+    r"(?:\\(?:[,;: ]|q?quad)|[,~ ]){0,6}(?:\\text\{ ?,? ?(?:where|with|for(?: all| any| some)?)"
+    r"[~ ]?\}|\bwhere\b|\bfor\b|\bwith\b|\(|\\left ?\()(?:\\[,;: ]|[~ ]){0,6}([a-z]) ?\\in ?"
     r"(\\(?:mathbb|mathbf|bf) ?\{? ?[ZN] ?\}?|[ZN])(?:\\right)? ?\)?\Z"
 )
 # ``C^2_9``: the index on top is the smaller number.

@@ -65,7 +65,7 @@ class Lexer:
         self.at = 0
         self.nesting = 0
         self.tokens: list[Token] = []
-        self.space = False
+        self.space, self.indexed = False, "_" in text
 
     def run(self) -> list[Token]:
         """All tokens, with an ``end`` token last.
@@ -121,7 +121,7 @@ class Lexer:
             raise Unreadable(f"character {char!r}")
 
     def _number(self) -> None:
-        based = BASED.match(self.text, self.at)
+        based = BASED.match(self.text, self.at) if self.indexed else None
         if based and self._based(based):
             return
         loose = LOOSE_GROUPS.match(self.text, self.at)
@@ -287,7 +287,7 @@ class Lexer:
 
     def _based_text(self, name: str, body: str) -> bool:
         """``\\text{2A}_{16}``: the digits stand in a text command."""
-        wrapped = BASED.match(body + self.text[self.at :])
+        wrapped = BASED.match(body + self.text[self.at : self.at + 100])
         if wrapped is None or not re.fullmatch(r"[0-9A-Fa-f]+", body):
             return False
         start = self.at - len(body)
@@ -307,7 +307,7 @@ class Lexer:
         match = _WORD.match(self.text, self.at)
         assert match is not None
         word = match[0]
-        based = BASED.match(self.text, self.at)
+        based = BASED.match(self.text, self.at) if self.indexed else None
         if based and len(based["digits"]) > 1 and based["digits"].isupper() and self._based(based):
             return
         rate = _RATE.match(self.text, self.at)

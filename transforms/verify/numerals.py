@@ -11,8 +11,8 @@ BASE_WORDS = {
 }  # fmt: skip
 
 BASED = re.compile(
-    r"(?P<digits>[0-9A-Fa-f]+(?:(?:\\[,;:! ]| )[0-9A-Fa-f]+)*(?:\.[0-9A-F]*)?"
-    r"(?:\\overline ?\{(?P<cycle>[0-9A-F]+)\}|\\dot ?\{?(?P<dotted>[0-9A-F])\}?)?)"
+    r"(?P<digits>[0-9A-Fa-f]{1,80}(?:(?:\\[,;:! ]| )[0-9A-Fa-f]{1,80}){0,8}(?:\.[0-9A-F]{0,80})?"
+    r"(?:\\overline ?\{(?P<cycle>[0-9A-F]{1,80})\}|\\dot ?\{?(?P<dotted>[0-9A-F])\}?)?)"
     r" ?_ ?(?:\{ ?(?:\\(?:text|mathrm|textbf) ?\{ ?)?(?:base[~ ]*\}?[~ ]*)?(?P<word>\w+) ?\}? ?\}"
     r"|(?P<digit>\d)(?!\d))"
 )
