@@ -77,5 +77,10 @@ pocket-scorer:
 	$(POCKET).train scorer $(POCKET_FROM) --start $(POCKET_WORK)/trunk --out $(POCKET_OUT)/scorer
 	$(POCKET).measure $(POCKET_OUT)/scorer --questions $(POCKET_DATA)/test.jsonl
 
+.PHONY: fuzz-verify
+FUZZ ?= --pairs 100000 --threads 4 --seed 1
+fuzz-verify: setup ## random answers against the verifier from four threads
+	$(BIN)/python -m benchmarks.verify_fuzz $(FUZZ)
+
 clean: ## remove run folders and caches, keep .venv
 	rm -rf runs build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -90,7 +90,7 @@ class Comparison:
             return self._say("inequality", True)
         try:
             return self.settled(settle(gold, self.limits), settle(other, self.limits))
-        except Unreadable:
+        except (Unreadable, RecursionError):
             return None
 
     def _say(self, rule: str, result: bool | None) -> bool | None:

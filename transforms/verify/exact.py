@@ -53,6 +53,8 @@ _UNKNOWN_BASE = Form(
 )
 _POSITIVE_CONSTANTS = frozenset({PI, E})
 _HALF = Fraction(1, 2)
+# Python writes no longer number as text; in bits.
+_MOST_DECADES = 10_000
 
 
 class Exact(Field):
@@ -348,6 +350,8 @@ def _power_of_ten(argument: Form) -> int | None:
     """The whole power of ten that a rational is, if it is one (0 for one)."""
     value = as_rational(argument)
     if value is None or value <= 0:
+        return None
+    if value.numerator.bit_length() + value.denominator.bit_length() > _MOST_DECADES:
         return None
     up, down = str(value.numerator), str(value.denominator)
     for text, sign in ((up, 1), (down, -1)):

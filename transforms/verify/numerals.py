@@ -70,5 +70,5 @@ def plain_number(text: str) -> Fraction:
 def repeating(whole: str, fixed: str, cycle: str) -> Fraction:
     """The exact value of ``whole.fixed`` with ``cycle`` repeated for ever."""
     scale = 10 ** len(fixed)
-    head = Fraction(int((whole or "0") + fixed or "0"), scale)
-    return head + Fraction(int(cycle), scale * (10 ** len(cycle) - 1))
+    head = Fraction(whole_number((whole or "0") + fixed or "0"), scale)
+    return head + Fraction(whole_number(cycle), scale * (10 ** len(cycle) - 1))

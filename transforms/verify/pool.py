@@ -109,10 +109,14 @@ class Pool:
             "mode": asdict(mode),
         }
         with self._turns:
-            reply, spent = self._ask(message, limits.worker_s)
-            if reply.get("report") == "died" and spent < limits.worker_s:
-                # Killed from outside, which says nothing about the pair: the rest of its time.
-                reply, _ = self._ask(message, limits.worker_s - spent)
+            left = limits.worker_s
+            for _ in range(self.size + 1):
+                reply, spent = self._ask(message, left)
+                left -= spent
+                if reply.get("report") != "died" or left <= 0:
+                    break
+                # Killed from outside, which says nothing about the pair: the rest of its time,
+                # with another worker (all idle ones may have been killed together).
             return reply
 
     def _ask(self, message: dict[str, Any], timeout: float) -> tuple[dict[str, Any], float]:
@@ -136,8 +140,12 @@ class Pool:
 
     def _take(self) -> Worker:
         with self._lock:
-            if self._free:
-                return self._free.pop()
+            while self._free:
+                worker = self._free.pop()
+                if worker.process.poll() is None:
+                    return worker
+                self._all.discard(worker)
+                worker.close()
         worker = Worker()
         with self._lock:
             self._all.add(worker)

@@ -34,7 +34,7 @@ def hundredth(node: Percent) -> Node:
 
 def as_choice(node: Node) -> Node:
     """A single letter up to J as a choice letter."""
-    if isinstance(node, Sym) and len(node.name) == 1 and node.name.upper() <= "J":
+    if isinstance(node, Sym | Const) and len(node.name) == 1 and "A" <= node.name.upper() <= "J":
         return Choice(node.name.upper(), None)
     return node
 

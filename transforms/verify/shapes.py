@@ -49,6 +49,7 @@ _OPERATOR = re.compile(r"\\(?:sum|prod|i?int|oint|lim|forall|exists)(?![a-zA-Z])
 _RELATIONS = frozenset({"=", "<", ">", "le", "ge", "ne"})
 _RELATION_COMMANDS = frozenset({"in", "equiv", "approx"})
 _SET_OPS = {"cup": "union", "cap": "intersection", "setminus": "minus"}
+_MOST_SET_OPS = 60
 _SET_LETTERS = frozenset("RZNQC")
 _MATH_PHRASE = FUNCTIONS | {"pi", "infinity", "or", "and", "over", "frac", "sqrt", "mod"}
 
@@ -103,9 +104,11 @@ def _read_clean(text: str, limits: Limits, grouped: bool) -> Node:
 
 def _read_body(text: str, limits: Limits) -> Node:
     try:
-        return read_answer(text, limits)
+        if read_choice(text) is None:
+            return read_answer(text, limits)
     except Unreadable:
-        return Text("".join(text.split()))
+        pass
+    return Text("".join(text.split()))
 
 
 class Shapes:
@@ -186,7 +189,11 @@ class Shapes:
     def sets(self) -> Node:
         """Unions, intersections and differences of sets, or a ratio, or a value."""
         node = self.ratio()
+        count = 0
         while self.p.saw("cmd", *_SET_OPS) or self._union_word():
+            count += 1
+            if count > _MOST_SET_OPS:
+                raise Unreadable("too many sets")
             op = _SET_OPS.get(self.p.take().text, "union")
             node = SetOp(op, (node, self.ratio()))
         return node

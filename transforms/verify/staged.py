@@ -36,6 +36,8 @@ def _read(text: str, limits: Limits, grouped: bool) -> Node | str:
         return read_answer(text, limits, grouped=grouped)
     except Unreadable as reason:
         return str(reason)
+    except RecursionError:
+        return "too deep"
 
 
 _read_short = lru_cache(maxsize=4096)(_read)

@@ -60,7 +60,8 @@ _CLOCK = re.compile(
     re.I,
 )
 _WRAPPED = re.compile(
-    r"\\(?:text|textbf|mathbf|mathrm|textit|boldsymbol|textrm|bf|rm) ?\{([^{}]*)\}"
+    r"\\(?:text|textbf|mathbf|mathrm|textit|boldsymbol|textrm|textnormal|textsf|textup|mbox|emph"
+    r"|bf|rm) ?\{([^{}]*)\}"
 )
 _CHOICE_ALONE = re.compile(r"\(\s*([A-Za-z])\s*\)|([A-Z])[.)]?")
 _CHOICE_BODY = re.compile(
