@@ -6,6 +6,7 @@ can be compared. Leaves out: every shape around scalars (``verify_grammar``).
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -194,6 +195,9 @@ _REAL: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 
 
+_PRECISION = threading.Lock()
+
+
 def values_differ(a: Tree, b: Tree, rng: Random, points: int) -> tuple[bool | None, str]:
     """Whether two expressions differ at random points, and where; None when nothing can be said.
 
@@ -204,7 +208,8 @@ def values_differ(a: Tree, b: Tree, rng: Random, points: int) -> tuple[bool | No
         points: How many.
     """
     seen = None
-    with mp.workdps(40):
+    # The precision belongs to the whole process: threads take turns.
+    with _PRECISION, mp.workdps(40):
         for _ in range(points):
             point = {name: mpf(round(rng.uniform(-4, 4), 6)) for name in VARIABLES}
             try:

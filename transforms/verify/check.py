@@ -17,7 +17,7 @@ from butwait.schemas.verdict import Verdict
 from butwait.transforms.answers import extract_answer
 from butwait.transforms.statements import Extraction
 from butwait.transforms.verify.decision import WorkerNeeded, decide
-from butwait.transforms.verify.golds import Found, canonical_text, read_gold
+from butwait.transforms.verify.golds import Found, bare, canonical_text, read_gold
 from butwait.transforms.verify.limits import DEFAULT, VERIFIER_VERSION, Limits
 from butwait.transforms.verify.mode import ANSWER_TYPES, EXACT, AnswerType, Mode
 
@@ -207,7 +207,7 @@ def _bad_argument(check: Check) -> str | None:
 
 def _extracted(check: Check, limits: Limits) -> tuple[Found | None, str | None]:
     if check.kind == "answer":
-        return None, check.prediction
+        return None, bare(check.prediction)
     extraction = extract_answer(check.prediction, max_chars=limits.trace_chars)
     return _stopped(extraction, check.finish_reason), extraction.text
 

@@ -127,6 +127,7 @@ _LETTER_TIMES = re.compile(r"(?<=\d) ?[xX] ?(?=10 ?\^)")
 _COUNT_BARE = re.compile(r"(?<![0-9A-Za-z_.])(\d{1,4}) ?([CP]) ?(\d{1,4})(?![0-9A-Za-z_.])")
 # Intervals with brackets turned outwards, as in ``[1, 3[``.
 _OUTWARD = re.compile(r"([\[\](])([^\[\]()]{1,80}[,;][^\[\]()]{1,80})([\[\])])")
+_COMMAND_END = re.compile(r"\\[A-Za-z]{1,20}\Z")
 _PARAMETER = re.compile(
     r"(?:\\(?:[,;: ]|q?quad)|[,~ ]){0,6}(?:\\text\{ ?,? ?(?:where|with|for(?: all| any| some)?)"
     r"[~ ]?\}|\bwhere\b|\bfor\b|\bwith\b|\(|\\left ?\()(?:\\[,;: ]|[~ ]){0,6}([a-z]) ?\\in ?"
@@ -163,7 +164,7 @@ def clean_text(text: str) -> str:
         text = _SUPER_RUN.sub(lambda m: "^{" + "".join(_SUPER[c] for c in m[0]) + "}", text)
         text = _SUB_RUN.sub(lambda m: "_{" + "".join(_SUB[c] for c in m[0]) + "}", text)
     text = text.translate(_TABLE)
-    if "[" in text and ("," in text or ";" in text):
+    if ("[" in text or "]" in text) and ("," in text or ";" in text):
         text = _OUTWARD.sub(_inward, text)
     if "degree" in text:
         text = _DEGREES_OF.sub("", text)
@@ -204,6 +205,12 @@ def _indexed(text: str) -> str:
 
 def _inward(match: re.Match[str]) -> str:
     if match[1] != "]" and match[3] != "[":
+        return match[0]
+    inside, before = match[2], match.string[: match.start()].rstrip()
+    # The bracket of a root's degree is none of an interval.
+    opens = _COMMAND_END.search(before) is not None or not before[-1:].isalnum()
+    turned = match[1] != "]" or (opens and before[-1:] not in ("}", "]", ")", "[", "("))
+    if inside.count("{") != inside.count("}") or inside.endswith("\\sqrt") or not turned:
         return match[0]
     left = "(" if match[1] == "]" else match[1]
     return f"{left}{match[2]}{')' if match[3] == '[' else match[3]}"
@@ -256,3 +263,21 @@ _SQUEEZE = (
     ("\\!", ""), ("\\,", " "), ("\\;", " "), ("\\:", " "), ("\\ ", " "), ("\\left", ""),
     ("\\right", ""), ("dfrac", "frac"), ("tfrac", "frac"), ("{,}", ","), (" ", ""),
 )  # fmt: skip
+
+
+def matching_brace(text: str, start: int) -> int:
+    """Index of the brace that closes the one at ``start``, or -1; escapes are skipped."""
+    depth = 0
+    at = start
+    while at < len(text):
+        char = text[at]
+        if char == "\\":
+            at += 1
+        elif char == "{":
+            depth += 1
+        elif char == "}":
+            depth -= 1
+            if depth == 0:
+                return at
+        at += 1
+    return -1

@@ -81,6 +81,12 @@ class Comparison:
     def same(self, gold: Node, other: Node) -> bool | None:
         """Whether two trees mean the same; ``self.rule`` names the outermost rule used."""
         self.rule = "kind"
+        try:
+            return self._same(gold, other)
+        except (Unreadable, RecursionError):
+            return None
+
+    def _same(self, gold: Node, other: Node) -> bool | None:
         choice = self._choices(gold, other)
         if choice is not NotImplemented:
             return choice
@@ -88,10 +94,7 @@ class Comparison:
             return self._say("same", True)
         if are_orders(gold, other) and self._same_order(gold, other):
             return self._say("inequality", True)
-        try:
-            return self.settled(settle(gold, self.limits), settle(other, self.limits))
-        except (Unreadable, RecursionError):
-            return None
+        return self.settled(settle(gold, self.limits), settle(other, self.limits))
 
     def _say(self, rule: str, result: bool | None) -> bool | None:
         self.rule = rule

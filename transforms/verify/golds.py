@@ -64,12 +64,13 @@ class Gold:
 @lru_cache(maxsize=4096)
 def read_gold(gold: str, limits: Limits, mode: Mode) -> Gold:
     """What there is to check an answer against."""
-    text = _bare(gold)
+    text = bare(gold)
     unusable = _unusable(text, limits, mode)
     return Gold(text, canonical_text(text, limits), unusable)
 
 
-def _bare(gold: str) -> str:
+def bare(gold: str) -> str:
+    """An answer without the box or the solution around it."""
     if "\\boxed" in gold or "\\fbox" in gold:
         box = last_boxed(gold)
         return box.text if box else gold

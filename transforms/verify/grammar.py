@@ -196,7 +196,7 @@ class Scalars:
         if token.kind in _STARTS:
             return True
         if token.kind == "op":
-            return token.text == "|" and self.bars == 0
+            return token.text == "left|" or (token.text == "|" and self.bars == 0)
         if token.kind != "cmd":
             return False
         name = token.text
@@ -312,8 +312,8 @@ class Scalars:
             return self.bracket(token.text)
         if token.kind == "cmd":
             return self._command(token.text)
-        if token.kind == "op" and token.text == "|":
-            return self._bars()
+        if token.kind == "op" and token.text in ("|", "left|"):
+            return self._bars(token.text)
         if token.kind == "op" and token.text == "!" and self.saw("num"):
             return Fn("subfact", (scalar(self.atom()),))
         raise Unreadable(f"unexpected {token.text!r}")
@@ -337,11 +337,12 @@ class Scalars:
             parts.append(token.text)
         return "".join(parts[:-1])
 
-    def _bars(self) -> Node:
+    def _bars(self, left: str) -> Node:
         self.deeper()
-        outer, self.bars = self.bars, 1
+        # Within sized bars another plain bar opens; within plain ones it closes.
+        outer, self.bars = self.bars, int(left == "|")
         inner = self.sum()
-        self.expect("op", "|")
+        self.expect("op", "|", "right|")
         self.bars = outer
         self.depth -= 1
         return Fn("abs", (scalar(inner),))

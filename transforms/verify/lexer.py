@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
+from butwait.transforms.verify.clean import matching_brace
 from butwait.transforms.verify.limits import Limits
 from butwait.transforms.verify.numerals import (
     BASE_WORDS,
@@ -47,7 +48,9 @@ class Token:
 _COMMAND = re.compile(r"\\([A-Za-z]+|.)")
 _WORD = re.compile(r"[A-Za-z]+")
 _SPACING = frozenset(",;:! ")
-_PLAIN_OPERATORS = frozenset({"*", "/", "<", ">", "|", ":", "le", "ge", "ne", "to", "$"})
+_PLAIN_OPERATORS = frozenset(
+    {"left|", "right|", "*", "/", "<", ">", "|", ":", "le", "ge", "ne", "to", "$"}
+)
 _RATE = re.compile(r"(km|cm|mm|ft|mi|kg|m|g|L) ?/ ?(s|sec|h|hr|hour|min|m|L)(?![A-Za-z])")
 _JOIN = frozenset({"or", "and"})
 _PAIRS = ("<=", ">=", "!=", "=<", "**", "==", "->")
@@ -180,11 +183,14 @@ class Lexer:
         name = match[1]
         self.at = match.end()
         if name in _SPACING or name in SILENT or name in ("(", ")", "[", "]"):
-            self.space = True
+            self.space = self.space or name not in ("left", "right")
             if name in ("left", "right") and self.text[self.at : self.at + 1] == ".":
                 self.at += 1
                 if name == "right":
                     self._unopen()
+            elif name in ("left", "right") and self.text[self.at : self.at + 1] == "|":
+                self.at += 1
+                self._put("op", f"{name}|")
         elif name in TEXT_COMMANDS:
             self._text(name)
         elif name in "{}":
@@ -380,21 +386,3 @@ def without_double_brackets(tokens: list[Token]) -> list[Token]:
         if inner == end - 1 and all(tokens[j].text in "()" for j in (k, k + 1, inner, end)):
             dropped |= {k + 1, inner}
     return [token for k, token in enumerate(tokens) if k not in dropped] if dropped else tokens
-
-
-def matching_brace(text: str, start: int) -> int:
-    """Index of the brace that closes the one at ``start``, or -1; escapes are skipped."""
-    depth = 0
-    at = start
-    while at < len(text):
-        char = text[at]
-        if char == "\\":
-            at += 1
-        elif char == "{":
-            depth += 1
-        elif char == "}":
-            depth -= 1
-            if depth == 0:
-                return at
-        at += 1
-    return -1

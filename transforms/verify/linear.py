@@ -35,7 +35,8 @@ def times(left: Node, right: Node) -> Node:
         Unreadable: Shapes that have no product.
     """
     if isinstance(left, SCALARS) and isinstance(right, SCALARS):
-        return Mul((left, right))
+        # Flat, so that a long product is not a deep tree.
+        return Mul((*left.items, right) if isinstance(left, Mul) else (left, right))
     if isinstance(left, Matrix) and isinstance(right, Matrix):
         return Matrix(_product(left.rows, right.rows))
     if isinstance(left, SCALARS) and isinstance(right, Matrix):

@@ -33,7 +33,7 @@ RENAME = {
     "flatfrac": "frac", "mleft": "left", "dbinom": "binom", "tbinom": "binom",
     "leq": "le", "leqslant": "le", "leqq": "le", "geq": "ge", "geqslant": "ge", "geqq": "ge",
     "neq": "ne", "lt": "<", "gt": ">", "times": "*", "cdot": "*", "ast": "*", "div": "/",
-    "lvert": "|", "rvert": "|", "vert": "|", "mid": "|", "lbrace": "{", "rbrace": "}",
+    "lvert": "left|", "rvert": "right|", "vert": "|", "mid": "|", "lbrace": "{", "rbrace": "}",
     "varnothing": "emptyset", "varphi": "phi", "vartheta": "theta", "varepsilon": "epsilon",
     "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arccot": "acot", "bmod": "mod",
     "backslash": "setminus", "textdollar": "$", "colon": ":", "dots": "ldots", "cdots": "ldots",

@@ -55,7 +55,7 @@ SET_NAMES = frozenset({"empty", "R", "Z", "Z+"})
 _NAME_LIST = re.compile(r"\s*(?:,|;|\band\b)\s*", re.I)
 _LATEX_SPACE = re.compile(r"\\[,;:!> ]|~")
 _CLOCK = re.compile(
-    r"(\d{1,2})(?::(\d{2})|(?=\s*(?:\\(?:text|mathrm)\{\s*)?[ap]\.?\s?m\b))"
+    r"(\d{1,2})(?:: ?(\d{2})|(?=\s*(?:\\(?:text|mathrm)\{\s*)?[ap]\.?\s?m\b))"
     r"\s*(?:\\(?:text|mathrm)\{\s*)?(?:([ap])\.?\s?m\.?)?\s*\}?\Z",
     re.I,
 )
