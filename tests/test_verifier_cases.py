@@ -21,6 +21,11 @@ KNOWN_MISSES: dict[str, str] = {
     "huge-o045": "a sum of a thousand powers is not multiplied out, and sympy does not end",
     "huge-o099": "factorials of a million are opaque",
     "modular-o023": "a congruence between two names keeps its right side only",
+    "set-p005": "a complement with its sign is no name",
+    "set-p006": "whether the natural numbers hold zero is nobody's agreement",
+    "set-p009": "whole numbers without an upper end are no list",
+    "unit-p003": "letters that are a unit are only seen beside another unit",
+    "base-p009": "digits beyond F",
     "expression-o100": "a piecewise value is not compared with an expression",
 }
 CATEGORIES = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from butwait.transforms.verify.series import substitute
 from butwait.transforms.verify.tree import (
     SCALARS,
     Builder,
@@ -82,7 +83,7 @@ def _family(s: Shapes, right: str) -> Node | None:
         if p.accept("op", "|", ":"):
             condition = s.items()
             p.expect("close", right)
-            family = family_of(value, condition)
+            family = _listed(value, condition) or family_of(value, condition)
             if family is not None:
                 return family
             raise Unreadable("a set of values under a condition")
@@ -108,6 +109,19 @@ def _condition_ahead(s: Shapes) -> bool:
 def _has_bar(s: Shapes, start: int, end: int) -> bool:
     """Whether a bar or colon was passed: then this was meant as a condition."""
     return any(token.text in ("|", ":") for token in s.p.tokens[start:end])
+
+
+def _listed(value: Node, condition: Node) -> Node | None:
+    """``{k/3 : k = 1, 2, 3}``: the values for each of the listed parameters."""
+    items = condition.items if isinstance(condition, Seq) else (condition,)
+    first = items[0]
+    if not isinstance(first, Chain) or first.relations != ("=",) or len(items) > _MOST_ITEMS:
+        return None
+    name, start = first.items
+    values = written_out((start, *items[1:]))
+    if not isinstance(name, Sym) or not all(isinstance(x, Num) for x in values):
+        return None
+    return Seq("set", tuple(substitute(scalar(value), name.name, x) for x in values))
 
 
 def family_of(value: Node, condition: Node) -> Family | None:

@@ -5,6 +5,7 @@ Leaves out: any decision about meaning. Two texts that clean to the same string 
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 
@@ -164,6 +165,10 @@ def clean_text(text: str) -> str:
         text = _SUPER_RUN.sub(lambda m: "^{" + "".join(_SUPER[c] for c in m[0]) + "}", text)
         text = _SUB_RUN.sub(lambda m: "_{" + "".join(_SUB[c] for c in m[0]) + "}", text)
     text = text.translate(_TABLE)
+    if "&" in text and ";" in text:
+        text = html.unescape(text)
+    if "{.}" in text:
+        text = text.replace("{.}", ".")
     if ("[" in text or "]" in text) and ("," in text or ";" in text):
         text = _OUTWARD.sub(_inward, text)
     if "degree" in text:

@@ -19,6 +19,7 @@ from butwait.transforms.verify.equations import same_equation, same_inequality
 from butwait.transforms.verify.kinds import (
     are_orders,
     as_matrix,
+    as_point,
     has_class,
     has_family,
     same_numbers,
@@ -227,6 +228,7 @@ class Comparison:
         letters = several_choices(a), several_choices(b)
         if letters[0] and letters[1]:
             return self._say("choice", letters[0] == letters[1])
+        a, b = as_point(a, b), as_point(b, a)
         names = common_name(a), common_name(b)
         if names[0] is not None and names[1] is not None and names[0] != names[1]:
             return self._say("name", False)

@@ -131,6 +131,18 @@ def read_angle(p: Scalars, name: str) -> Node:
     return Sym(f"angle {letters}")
 
 
+def read_count(p: Scalars, name: str) -> Node:
+    """A binomial or a count of permutations; several lower numbers make a multinomial."""
+    total = p.argument()
+    chosen = p.whole_argument() if p.saw("open") else p.argument()
+    if not isinstance(chosen, Seq):
+        return Fn(name, (total, scalar(chosen)))
+    parts: Node = number(1)
+    for item in chosen.items:
+        parts = Mul((parts, Fn("fact", (scalar(item),))))
+    return Div(Fn("fact", (total,)), parts)
+
+
 def read_indexed_count(p: Scalars, name: str, start: int) -> Node:
     """``C_n^k`` as a binomial; the index starts at token ``start``."""
     end = p.at

@@ -17,13 +17,22 @@ from butwait.transforms.verify.decimals import (
 )
 from butwait.transforms.verify.functions import (
     read_angle,
+    read_count,
     read_function,
     read_root,
 )
 from butwait.transforms.verify.lexer import Token
 from butwait.transforms.verify.limits import Limits
-from butwait.transforms.verify.linear import opposite, plus, raised, times, transposed
+from butwait.transforms.verify.linear import (
+    is_transpose,
+    opposite,
+    plus,
+    raised,
+    times,
+    transposed,
+)
 from butwait.transforms.verify.names import read_name
+from butwait.transforms.verify.numerals import whole_number
 from butwait.transforms.verify.series import SERIES, read_series
 from butwait.transforms.verify.tree import (
     Add,
@@ -157,8 +166,7 @@ class Scalars:
                 result = times(result, self._factor())
             elif self.accept("op", "/"):
                 result = Div(scalar(result), scalar(self._factor()))
-            elif self.saw("cmd", "mod") and not self._opens_modulus(0):
-                self.take()
+            elif self.accept("cmd", "mod"):
                 result = Fn("mod", (scalar(result), scalar(self.power())))
             elif self.starts_factor() and not self._joins_sets(result):
                 if self.saw("num") and at_mixed_number(self, result):
@@ -180,9 +188,16 @@ class Scalars:
 
     def _juxtapose(self, left: Node) -> Node:
         written = isinstance(left, Num) and left.literal and left.value.denominator == 1
-        fraction = self.saw("cmd", "frac")
+        fraction = self.saw("cmd", "frac") or (self.next.text, self.peek(1).text) == ("{", "frac")
         right = self.power()
-        if written and fraction and isinstance(right, Div) and isinstance(left, Num):
+        degrees = isinstance(right, Mul) and len(right.items) == 2 and right.items[1] == _DEGREE
+        if written and fraction and degrees and isinstance(right, Mul):
+            return times(self._mixed(left, right.items[0]), _DEGREE)
+        return self._mixed(left, right) if written and fraction else times(left, right)
+
+    def _mixed(self, left: Node, right: Node) -> Node:
+        """A whole number before a proper fraction, as their sum."""
+        if isinstance(right, Div) and isinstance(left, Num):
             up, down = right.num, right.den
             if isinstance(up, Num) and isinstance(down, Num) and 0 <= up.value < down.value:
                 return Num(left.value + up.value / down.value, False)
@@ -192,7 +207,7 @@ class Scalars:
         """Whether a juxtaposed factor may begin here."""
         token = self.next
         if token.kind == "open":
-            return not self._opens_modulus(1)
+            return not self._opens_modulus()
         if token.kind in _STARTS:
             return True
         if token.kind == "op":
@@ -209,8 +224,8 @@ class Scalars:
             or name in ("perm", "begin")
         )
 
-    def _opens_modulus(self, ahead: int) -> bool:
-        return ahead == 1 and self.next.text == "(" and self.peek(1).text == "mod"
+    def _opens_modulus(self) -> bool:
+        return self.next.text == "(" and self.peek(1).text == "mod"
 
     # -- powers and postfixes ----------------------------------------------------------------
 
@@ -222,10 +237,10 @@ class Scalars:
             self.take()
             if self.degree_sign():
                 base = self._degrees(base)
-            elif self._primes():
+            elif self.accept("cmd", "prime"):
                 break
             elif isinstance(base, Matrix):
-                base = transposed(base) if self._transposes() else raised(base, self.exponent())
+                base = transposed(base) if is_transpose(self) else raised(base, self.exponent())
             else:
                 base = Pow(scalar(base), self.exponent())
             base = self.postfixed(base)
@@ -237,22 +252,9 @@ class Scalars:
         if self.accept("cmd", "circ"):
             return True
         if self.saw("open", "{") and self.peek(1).text == "circ" and self.peek(2).text == "}":
-            for _ in range(3):
-                self.take()
+            self.at += 3
             return True
         return False
-
-    def _transposes(self) -> bool:
-        """Pass over ``T``, ``t`` or ``\\top`` as an exponent."""
-        braces = self.saw("open", "{") and self.peek(2).text == "}"
-        if self.peek(1 if braces else 0).text not in ("T", "t", "top", "intercal"):
-            return False
-        for _ in range(3 if braces else 1):
-            self.take()
-        return True
-
-    def _primes(self) -> bool:
-        return self.accept("cmd", "prime")
 
     def _degrees(self, base: Node) -> Node:
         value: Node = Mul((scalar(base), Const("deg")))
@@ -339,19 +341,21 @@ class Scalars:
 
     def _bars(self, left: str) -> Node:
         self.deeper()
-        # Within sized bars another plain bar opens; within plain ones it closes.
+        # Within sized bars a plain bar opens; within plain ones it closes.
         outer, self.bars = self.bars, int(left == "|")
         inner = self.sum()
         self.expect("op", "|", "right|")
         self.bars = outer
         self.depth -= 1
+        if isinstance(inner, Matrix):
+            return Fn("det", tuple(cell for row in inner.rows for cell in row))
         return Fn("abs", (scalar(inner),))
 
     def _command(self, name: str) -> Node:
         if name == "frac":
             return Div(self.argument(), self.argument())
         if name in ("binom", "perm"):
-            return Fn(name, (self.argument(), self.argument()))
+            return read_count(self, name)
         if name in ("cbrt", "overline"):
             inner = self.argument()
             return Fn("root", (inner, number(3))) if name == "cbrt" else Fn("overline", (inner,))
@@ -373,12 +377,10 @@ class Scalars:
         # "\frac12" takes one digit each: split the number token.
         token = self.next
         if token.kind == "num" and token.text.isdigit() and len(token.text) > 1:
-            self.tokens[self.at] = Token("num", token.text[1:], Fraction(token.text[1:]))
+            rest = Fraction(whole_number(token.text[1:]))
+            self.tokens[self.at] = Token("num", token.text[1:], rest)
             return Num(Fraction(token.text[0]))
-        self.deeper()
-        inner = self.atom()
-        self.depth -= 1
-        return scalar(inner)
+        return scalar(self.whole_argument())
 
     def whole_argument(self) -> Node:
         """One argument, a number taken whole."""
@@ -388,6 +390,7 @@ class Scalars:
         return inner
 
 
+_DEGREE = Const("deg")
 _CONSTANTS = {"pi": Const("pi"), "infty": Const("inf")}
 READERS: dict[str, Callable[[Scalars, str], Node]] = {
     **dict.fromkeys(FUNCTIONS, read_function),

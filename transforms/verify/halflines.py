@@ -37,7 +37,7 @@ def chain_region(node: Chain, limits: Limits) -> Region | None:
                 return ray(relation, right)
             if isinstance(right, Sym) and right.name not in symbols(left):
                 return ray(FLIP[relation], left)
-            return _absolute(node, limits) or _linear(node, limits)
+            return _absolute(node, limits) or _linear(node, limits) or _quadratic(node, limits)
         return None
     if len(node.items) == 3 and isinstance(node.items[1], Sym):
         low, _middle, high = node.items
@@ -100,6 +100,29 @@ def _linear(node: Chain, limits: Limits) -> Region | None:
         return None
     relation = node.relations[0] if slope > 0 else FLIP[node.relations[0]]
     return ray(relation, number(-offset / slope))
+
+
+def _quadratic(node: Chain, limits: Limits) -> Region | None:
+    """Where a quadratic with rational coefficients and two roots has a sign."""
+    left, right = node.items
+    names = symbols(left) | symbols(right)
+    if len(names) != 1 or node.relations[0] not in ("<", "le", ">", "ge"):
+        return None
+    name = names.pop()
+    roots = solutions(left, right, name, limits)
+    if roots is None or len(roots) != 2:
+        return None
+    exact = Exact(limits)
+    form = exact.sub(exact.form(left), exact.form(right))
+    leading = dict(form.num)[frozenset({(("v", name), Fraction(2))})]
+    relation = node.relations[0] if leading > 0 else FLIP[node.relations[0]]
+    closed = relation in ("le", "ge")
+    above, below = roots if leading > 0 else reversed(roots)
+    if relation in ("<", "le"):
+        return merge([(below, above, closed, closed)], limits)
+    low, high = ray("le" if closed else "<", below), ray("ge" if closed else ">", above)
+    assert low is not None and high is not None
+    return merge([*low.pieces, *high.pieces], limits)
 
 
 def whole_ends(low: Node, high: Node, limits: Limits) -> tuple[Fraction | None, Fraction | None]:

@@ -10,6 +10,7 @@ from butwait.transforms.verify.tree import (
     Chain,
     Choice,
     Family,
+    Fn,
     Matrix,
     Mul,
     Node,
@@ -97,3 +98,10 @@ def _option_letter(item: Node) -> str:
     if isinstance(item, Choice) and item.body is None:
         return item.letter
     return item.name if isinstance(item, Sym) else ""
+
+
+def as_point(node: Settled, other: Settled) -> Settled:
+    """``P(17, 0)`` as a point where the other side is a tuple: else it counts permutations."""
+    if isinstance(node, Fn) and node.name == "perm" and isinstance(other, Seq):
+        return Seq("tuple", node.args) if other.kind == "tuple" else node
+    return node

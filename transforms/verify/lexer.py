@@ -23,7 +23,7 @@ from butwait.transforms.verify.numerals import (
     whole_number,
 )
 from butwait.transforms.verify.tree import Unreadable
-from butwait.transforms.verify.units import is_unit_word, unit_parts
+from butwait.transforms.verify.units import CURRENCY_WORDS, is_unit_word, unit_parts
 from butwait.transforms.verify.vocabulary import (
     FUNCTIONS,
     RENAME,
@@ -325,7 +325,7 @@ class Lexer:
             return
         self.at = match.end()
         low = word.lower()
-        if self._after_value() and self._unit_word(low):
+        if self._currency_code(low) or (self._after_value() and self._unit_word(low)):
             return
         if low.rstrip("s") in SCALE_WORDS and self._scale_or_percent([low]):
             return
@@ -344,6 +344,13 @@ class Lexer:
                 self._put("sym", letter)
         else:
             self._put("text", word)
+
+    def _currency_code(self, low: str) -> bool:
+        """``USD 6``: the currency before its amount."""
+        amount = self.text[self.at : self.at + 2].strip()[:1].isdigit()
+        if low in CURRENCY_WORDS and amount:
+            self._put("unit", low)
+        return low in CURRENCY_WORDS and amount
 
     def _unit_word(self, low: str) -> bool:
         """Words that mean something else elsewhere: ``min``, ``in``, ``per``."""

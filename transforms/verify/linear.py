@@ -6,6 +6,8 @@ unevaluated cells. Leaves out: named matrices.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from butwait.transforms.verify.tree import (
     SCALARS,
     Add,
@@ -21,6 +23,9 @@ from butwait.transforms.verify.tree import (
     number,
     scalar,
 )
+
+if TYPE_CHECKING:
+    from butwait.transforms.verify.grammar import Scalars
 
 Rows = tuple[tuple[Node, ...], ...]
 _MOST_CELLS = 100
@@ -101,6 +106,16 @@ def raised(base: Matrix, exponent: Node) -> Matrix:
     for _ in range(n - 1):
         result = _product(result, rows)
     return Matrix(result)
+
+
+def is_transpose(p: Scalars) -> bool:
+    """Pass over ``T``, ``t`` or ``\\top`` as an exponent."""
+    braces = p.saw("open", "{") and p.peek(2).text == "}"
+    if p.peek(1 if braces else 0).text not in ("T", "t", "top", "intercal"):
+        return False
+    for _ in range(3 if braces else 1):
+        p.take()
+    return True
 
 
 def transposed(node: Matrix) -> Matrix:

@@ -10,6 +10,7 @@ from butwait.transforms.verify.tree import Const, Node, Sym
 if TYPE_CHECKING:
     from butwait.transforms.verify.grammar import Scalars
 
+_RELATIONS = frozenset({"=", "<", ">", "le", "ge", "ne"})
 _CALLABLE = frozenset("fghFGH")
 
 
@@ -29,6 +30,8 @@ def read_name(p: Scalars, name: str) -> Node:
         return Const(name)
     if _conjugate_mark(p):
         name += "*"
+    if len(name) == 1 and name.isupper() and p.saw("open", "(") and _relation_inside(p):
+        return Sym(name + _bracket_text(p))
     if len(name) == 1 and name.isupper() and p.saw("open", "(") and _lists_inside(p):
         return read_call(p, name)
     if name[0] in _CALLABLE and p.saw("open", "(") and not p.next.space:
@@ -46,6 +49,29 @@ def _lists_inside(p: Scalars) -> bool:
         if depth == 1 and token.text == "," and token.kind == "op":
             return True
     return False
+
+
+def _relation_inside(p: Scalars) -> bool:
+    """``P(X = 2)``: an event in brackets makes the whole a name."""
+    depth = 0
+    for token in p.tokens[p.at : p.at + 80]:
+        depth += {"open": 1, "close": -1}.get(token.kind, 0)
+        if depth == 0:
+            return False
+        if depth == 1 and token.kind == "op" and token.text in _RELATIONS:
+            return True
+    return False
+
+
+def _bracket_text(p: Scalars) -> str:
+    """The text of a bracket as written, not parsed; its end has been seen."""
+    parts: list[str] = []
+    depth = 1
+    while depth:
+        token = p.take()
+        depth += {"open": int(bool(parts)), "close": -1}.get(token.kind, 0)
+        parts.append(token.text)
+    return "".join(parts)
 
 
 def _conjugate_mark(p: Scalars) -> bool:

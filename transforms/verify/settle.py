@@ -13,6 +13,7 @@ from butwait.transforms.verify.region import (
     LINE,
     Region,
 )
+from butwait.transforms.verify.scalars import equal_scalars
 from butwait.transforms.verify.sets import (
     built_set,
     chain_variables,
@@ -167,6 +168,9 @@ def _settle_equation(items: list[Node], limits: Limits) -> Settled:
         first, last = last, first
     if is_name(first) and not _mentions(first, last):
         return Named(first, settle(last, limits))
+    constants = all(isinstance(item, SCALARS) and not symbols(item) for item in items)
+    if len(items) == 2 and constants and equal_scalars(items[0], items[1], limits) is True:
+        return settle(items[1], limits)  # a calculation and its result
     if len(items) == 2:
         return Chain((first, last), ("=",))
     if all(isinstance(item, SCALARS) and not symbols(item) for item in items):
@@ -184,6 +188,10 @@ def is_name(node: Node) -> bool:
         return True
     if isinstance(node, Fn) and node.name in ("call", "overline"):
         return True
+    if isinstance(node, Fn) and node.name == "abs":
+        return is_name(node.args[0])  # the size of a set, the length of a segment
+    if isinstance(node, SetOp):
+        return all(map(is_name, node.items))
     if isinstance(node, Text):
         return True
     if isinstance(node, Mul):

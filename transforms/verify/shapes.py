@@ -24,6 +24,7 @@ from butwait.transforms.verify.tree import (
     NamedSet,
     Node,
     Num,
+    Percent,
     Ratio,
     Residue,
     Seq,
@@ -84,6 +85,9 @@ def _read_clean(text: str, limits: Limits, grouped: bool) -> Node:
     number = number_word(text)
     if number is not None:
         return Num(number, False)
+    share = number_word(text.removesuffix("percent")) if text.endswith("percent") else None
+    if share is not None:
+        return Percent(Num(share, False))
     known = known_phrase(text)
     if known is not None:
         return NamedSet(known) if known in SET_NAMES else Text(known)
@@ -188,7 +192,7 @@ class Shapes:
 
     def sets(self) -> Node:
         """Unions, intersections and differences of sets, or a ratio, or a value."""
-        node = self.ratio()
+        node = self._name_in_words() or self.ratio()
         count = 0
         while self.p.saw("cmd", *_SET_OPS) or self._union_word():
             count += 1
@@ -197,6 +201,12 @@ class Shapes:
             op = _SET_OPS.get(self.p.take().text, "union")
             node = SetOp(op, (node, self.ratio()))
         return node
+
+    def _name_in_words(self) -> Node | None:
+        """``\\text{Maximum cost} = 5``: words as the name of a value."""
+        if self.p.next.kind in ("text", "unit") and self.p.peek(1).text == "=":
+            return Text(self.p.take().text.lower())
+        return None
 
     def _union_word(self) -> bool:
         return self.p.next.text == "U" and self.p.next.kind == "sym"
