@@ -82,6 +82,8 @@ class Lexer:
         return without_double_brackets(self.tokens) if self.depth == 0 else self.tokens
 
     def _put(self, kind: str, text: str, value: Fraction = Fraction(0), exact: bool = True) -> None:
+        if len(self.tokens) >= self.limits.tokens:
+            raise Unreadable("too many parts")
         self.tokens.append(Token(kind, text, value, self.space, exact))
         self.space = False
 

@@ -17,6 +17,7 @@ class Limits:
     Args:
         answer_chars: Longest answer that is read as mathematics, in characters.
         trace_chars: Longest trace; of a longer one the end is kept.
+        tokens: Most numbers, names and signs in one answer.
         depth: Deepest nesting of brackets, fractions and powers.
         digits: Most decimal digits of one number, written or computed.
         terms: Most products of terms in one normal form.
@@ -26,6 +27,7 @@ class Limits:
 
     answer_chars: int = 10_000
     trace_chars: int = 2_000_000
+    tokens: int = 2_500
     depth: int = 120
     digits: int = 10_000
     terms: int = 4_000
