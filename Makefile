@@ -77,6 +77,10 @@ pocket-scorer:
 	$(POCKET).train scorer $(POCKET_FROM) --start $(POCKET_WORK)/trunk --out $(POCKET_OUT)/scorer
 	$(POCKET).measure $(POCKET_OUT)/scorer --questions $(POCKET_DATA)/test.jsonl
 
+.PHONY: bench-verify
+bench-verify: setup ## the verifier against math-verify: accuracy, speed, memory, to docs/benchmarks.md
+	$(BIN)/python benchmarks/verifier/run.py $(BENCH)
+
 .PHONY: fuzz-verify
 FUZZ ?= --pairs 100000 --threads 4 --seed 1
 fuzz-verify: setup ## random answers against the verifier from four threads

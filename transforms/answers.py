@@ -75,8 +75,11 @@ def all_boxed(text: str) -> list[BoxedAnswer]:
             elif _BLANK_REST.match(text, after):
                 found.append(BoxedAnswer("", start, len(text), False))
             continue
-        closings = _closings(text, after - 1) if closings is None else closings
-        end = closings.get(after - 1)
+        end: int | None = text.find("}", after)
+        inside = text[after:end]
+        if end == -1 or "{" in inside or "\\" in inside:
+            closings = _closings(text, after - 1) if closings is None else closings
+            end = closings.get(after - 1)
         if end is None:
             found.append(BoxedAnswer("", start, len(text), False))
             continue
@@ -215,7 +218,7 @@ def _is_negated(before: str) -> bool:
 def _tagged(text: str) -> BoxedAnswer | None:
     # Most texts have no tag; the substring test is much cheaper than the expression.
     low = text.lower() if "<" in text or "[" in text else ""
-    if "answer>" not in low and "answer]" not in low:
+    if "answer>" not in low and "answer]" not in low and "answer|>" not in low:
         return None
     opening = list(_ANSWER_OPEN.finditer(text))
     if not opening:

@@ -61,7 +61,7 @@ class Gold:
     unusable: Found | None
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def read_gold(gold: str, limits: Limits, mode: Mode) -> Gold:
     """What there is to check an answer against."""
     text = bare(gold)
@@ -94,7 +94,7 @@ def _unusable(gold: str, limits: Limits, mode: Mode) -> Found | None:
     return None
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def canonical_text(text: str | None, limits: Limits) -> str | None:
     """The canonical text of a bare answer, or None when it cannot be read."""
     node = read_cached(text, limits) if text is not None else ""

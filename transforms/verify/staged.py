@@ -40,8 +40,8 @@ def _read(text: str, limits: Limits, grouped: bool) -> Node | str:
         return "too deep"
 
 
-_read_short = lru_cache(maxsize=4096)(_read)
-_read_long = lru_cache(maxsize=256)(_read)
+_read_short = lru_cache(maxsize=1024)(_read)
+_read_long = lru_cache(maxsize=128)(_read)
 
 
 def read_typed(text: str, limits: Limits, mode: Mode) -> Node | str:
