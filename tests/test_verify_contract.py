@@ -164,3 +164,11 @@ def test_one_gold_answer_is_read_once_however_many_samples_it_has() -> None:
         verify(r"\frac{17}{4}", rf"so \boxed{{{k}}}")
     info = read_gold.cache_info()
     assert (info.misses, info.hits) == (1, 49)
+
+
+@pytest.mark.parametrize(
+    "gold", ["1/0", "(1, 1/0)", "\\{1, \\ln 0\\}", "\\begin{pmatrix}1/0\\end{pmatrix}"]
+)
+def test_a_gold_answer_with_a_part_that_has_no_value_is_unusable(gold: str) -> None:
+    assert compare(gold, "(1, 2)").verdict == "gold_unusable"
+    assert compare("(1, 2)", gold).verdict == "incorrect"

@@ -16,7 +16,16 @@ from butwait.transforms.verify.mode import Mode
 from butwait.transforms.verify.render import render
 from butwait.transforms.verify.scalars import exact_form
 from butwait.transforms.verify.staged import read_cached, read_typed
-from butwait.transforms.verify.tree import SCALARS, Text, plain_value
+from butwait.transforms.verify.tree import (
+    SCALARS,
+    Matrix,
+    Node,
+    Seq,
+    SetOp,
+    Span,
+    Text,
+    plain_value,
+)
 
 # What data sets write where there is no answer to check.
 _NO_GOLD = frozenset(
@@ -86,12 +95,29 @@ def _unusable(gold: str, limits: Limits, mode: Mode) -> Found | None:
         return Found("gold_unusable", "no_gold", "the gold field says that there is no answer")
     if isinstance(node, Text) and len(node.words.split()) > _PROSE_WORDS:
         return Found("gold_unusable", "prose_gold", "the gold answer is a sentence")
-    if isinstance(node, SCALARS) and plain_value(node) is None:
-        try:
-            exact_form(node, limits)
-        except Undefined:
-            return Found("gold_unusable", "undefined_gold", "the gold answer has no value")
+    if _has_no_value(node, limits):
+        return Found("gold_unusable", "undefined_gold", "the gold answer has no value")
     return None
+
+
+def _has_no_value(node: Node, limits: Limits) -> bool:
+    """Whether a number, or one of the parts of a collection, is like 1/0."""
+    parts: tuple[Node, ...] = ()
+    if isinstance(node, Seq | SetOp):
+        parts = node.items
+    elif isinstance(node, Span):
+        parts = (node.low, node.high)
+    elif isinstance(node, Matrix):
+        parts = tuple(cell for row in node.rows for cell in row)
+    if parts:
+        return any(_has_no_value(part, limits) for part in parts)
+    if not isinstance(node, SCALARS) or plain_value(node) is not None:
+        return False
+    try:
+        exact_form(node, limits)
+    except Undefined:
+        return True
+    return False
 
 
 @lru_cache(maxsize=1024)
