@@ -10,7 +10,14 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from butwait.transforms.statements import Extraction, is_hedged, labelled, stated, withdrawal
+from butwait.transforms.statements import (
+    Extraction,
+    is_hedged,
+    labelled,
+    mentions,
+    stated,
+    withdrawal,
+)
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\b *(\{)?")
 _THOUGHT_END = re.compile(r"</think(?:ing)?>|<\|end_of_thought\|>|</thought>|</reasoning>", re.I)
@@ -21,6 +28,8 @@ _STOP_TOKENS = re.compile(
     r"<｜[^｜<>\n]{1,40}｜>|<\|(?:im_end|endoftext|eot_id|end|return)\|>|</s>|<end_of_turn>"
 )
 _ANSWER_OPEN = re.compile(r"<(?:final_)?answer>|\[answer\]|<\|answer\|>", re.I)
+# What every match of the expression above ends in, but for [answer].
+_TAG_ENDS = ("answer>", "answer|>")
 _ANSWER_CLOSE = re.compile(r"</(?:final_)?answer>|\[/answer\]|<\|/answer\|>", re.I)
 _JOIN = re.compile(
     r"[\s$.*]*(?:\\[()\[\]])?[\s$*]*(?:,|;|and|or|\\text\{ ?(?:and|or) ?\}|, ?(?:and|or)|&)"
@@ -193,7 +202,7 @@ def _from_boxes(text: str, boxes: list[BoxedAnswer]) -> Extraction:
         start = later.start + last.end + withdrawn
         return Extraction("found", "label", later.text, start, start + len(later.text or ""))
     line = text[text.rfind("\n", 0, group[0].start) + 1 : group[0].start]
-    if len(group) == 1 and is_hedged(_SENTENCE_END.split(line)[-1]):
+    if len(group) == 1 and is_hedged(line) and is_hedged(_SENTENCE_END.split(line)[-1]):
         return Extraction("hedged", "hedged")
     if _is_negated(text[max(group[0].start - _NEGATED_CHARS, 0) : group[0].start]):
         return Extraction("hedged", "negated")
@@ -206,7 +215,7 @@ def _from_boxes(text: str, boxes: list[BoxedAnswer]) -> Extraction:
 def _is_negated(before: str) -> bool:
     """Whether the words directly before a box deny or doubt it."""
     low = before.lower()
-    if not any(word in low for word in _NEGATING):
+    if not mentions(low, _NEGATING):
         return False
     paragraph = re.split(r"\n[ \t]*\n", before)[-1]
     return _NEGATED.search(" ".join(paragraph.split())) is not None
@@ -216,9 +225,9 @@ def _is_negated(before: str) -> bool:
 
 
 def _tagged(text: str) -> BoxedAnswer | None:
-    # Most texts have no tag; the substring test is much cheaper than the expression.
-    low = text.lower() if "<" in text or "[" in text else ""
-    if "answer>" not in low and "answer]" not in low and "answer|>" not in low:
+    # Most texts have no tag; substring tests are much cheaper than the expression.
+    low = text.lower()
+    if "answer]" not in low and ("<" not in text or not mentions(low, _TAG_ENDS)):
         return None
     opening = list(_ANSWER_OPEN.finditer(text))
     if not opening:

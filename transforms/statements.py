@@ -77,8 +77,15 @@ def stated(text: str) -> Extraction | None:
 
 def is_hedged(words: str) -> bool:
     """Whether words leave an answer open ("maybe", "either")."""
-    low = words.lower()
-    return any(part in low for part in _HEDGING) and _HEDGE.search(words) is not None
+    return mentions(words.lower(), _HEDGING) and _HEDGE.search(words) is not None
+
+
+def mentions(low: str, parts: tuple[str, ...]) -> bool:
+    """Whether one of the parts stands in a lower-case text."""
+    for part in parts:  # noqa: SIM110 - a generator would take three times as long
+        if part in low:
+            return True
+    return False
 
 
 def withdrawal(text: str) -> int | None:
@@ -86,7 +93,7 @@ def withdrawal(text: str) -> int | None:
     if not text or not text.strip(" \n$.*\\])}"):
         return None
     low = text[:_WINDOW].lower()
-    if len(text) <= _WINDOW and not any(part in low for part in _WITHDRAWING):
+    if len(text) <= _WINDOW and not mentions(low, _WITHDRAWING):
         return None
     found = _WITHDRAWN.search(text)
     return found.start() if found else None

@@ -25,6 +25,7 @@ from sets import ROOT, Row, sets
 HERE = Path(__file__).resolve().parent
 WORK = ROOT / "build" / "bench-verify"
 MEMORY_CHECKS = 1_000_000
+REPEATS = 3
 
 
 def measure(who: str, rows: list[Row], tag: str) -> dict[str, Any]:
@@ -107,7 +108,6 @@ def machine() -> dict[str, str]:
         if line.startswith("model name"):
             model = line.partition(":")[2].strip()
             break
-    sum(line.startswith("processor") for line in Path("/proc/cpuinfo").read_text().split("\n"))
     return {
         "machine": f"{model}, {os.cpu_count()} cores, shared",
         "python": platform.python_version(),
@@ -119,14 +119,19 @@ def machine() -> dict[str, str]:
     }
 
 
-def main() -> int:
-    """Run everything and write the page; 1 when a target is missed."""
+def arguments() -> argparse.Namespace:
+    """The command's options."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one run each, no memory run")
     parser.add_argument(
         "--memory", type=int, default=MEMORY_CHECKS, help="checks of the memory run"
     )
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Run everything and write the page; 1 when a target is missed."""
+    options = arguments()
     WORK.mkdir(parents=True, exist_ok=True)
     results, absent = [], []
     for name, source, rows in sets():
@@ -134,12 +139,13 @@ def main() -> int:
             absent.append(name)
             continue
         print(f"{name}: {len(rows)} checks", flush=True)
-        times = 1 if options.quick or len(rows) > 3_000 else 3
-        results.append(compare(name, source, rows, times))
+        results.append(compare(name, source, rows, 1 if options.quick else REPEATS))
     print("slowest checks", flush=True)
     slowest = {n: script("slowest.py", str(n))[0] for n in (1, 4)}
     memory = [] if options.quick else script("memory.py", str(options.memory))
     report = {
+        "command": "make bench-verify" + (" BENCH=--quick" if options.quick else ""),
+        "repeats": "one run" if options.quick else f"{REPEATS} runs",
         "machine": machine(),
         "sets": results,
         "absent": absent,

@@ -22,6 +22,26 @@ LONG = 2_000
 
 Row = dict[str, Any]
 
+# Labels that are wrong: looked at one by one, all of them "wrong" for what is equal by the rules.
+# The recorded scores compare strings. Reason -> ids; the benchmark counts with these as "right".
+RELABELLED: dict[str, dict[str, tuple[str, ...]]] = {
+    "model traces": {
+        "a time of day, the hour inside or outside `\\text{}`": tuple(f"3-{k}" for k in range(8)),
+        "a thousands mark": ("72-7",),
+    },
+    "long traces": {
+        "spaces, or the size of a bracket or fraction": (
+            "792", "2817", "3456", "3679", "3758", "3763", "4415", "4467", "6794",
+        ),
+        "a degree sign, a unit or a currency that only one side has": (
+            "1338", "5207", "5637", "6254", "7179",
+        ),
+        "thousands marks": ("1907", "5417", "5608"),
+        "`name = value` against the value": ("584", "767"),
+        "a union of intervals against inequalities joined by \"or\"": ("4646",),
+    },
+}  # fmt: skip
+
 
 def read(path: Path) -> list[Row]:
     """The rows of a JSONL file."""
@@ -127,9 +147,26 @@ def sets() -> Iterator[tuple[str, str, list[Row] | None]]:
     """Name, source and rows of each set; None where its data is absent."""
     for name, source, load in SETS:
         try:
-            yield name, source, load()
+            yield name, source, relabel(name, load())
         except FileNotFoundError:
             yield name, source, None
+
+
+def relabel(name: str, rows: list[Row]) -> list[Row]:
+    """The rows with the set's corrected labels.
+
+    Raises:
+        ValueError: A correction names no row that is labelled "wrong".
+    """
+    ids = {one for group in RELABELLED.get(name, {}).values() for one in group}
+    out = []
+    for row in rows:
+        mend = row["id"] in ids and not row["expected"]
+        ids -= {row["id"]} if mend else set()
+        out.append({**row, "expected": True} if mend else row)
+    if ids:
+        raise ValueError(f"corrected labels of {name} that are not there: {sorted(ids)}")
+    return out
 
 
 def hard() -> list[Row]:
@@ -146,13 +183,14 @@ def hard() -> list[Row]:
 
 
 SETS: list[tuple[str, str, Callable[[], list[Row]]]] = [
-    ("dev", "128 labelled rows, ../shared/data/verifier_dev.jsonl",
+    ("dev", "128 labelled rows, `verifier_dev.jsonl`",
      lambda: labelled([SHARED / "verifier_dev.jsonl"])),
-    ("own cases", "tests/verifier_cases", lambda: labelled(sorted(CASES.glob("*.jsonl")))),
+    ("own cases", "every case in `tests/verifier_cases`",
+     lambda: labelled(sorted(CASES.glob("*.jsonl")))),
     ("hard", "both of these without huge numbers and texts over 2,000 characters", hard),
     ("MATH-500 answers", "250 answers, each against itself and another", math_answers),
     ("MATH-500 traces", "250 reference solutions, each against two answers", math_traces),
-    ("model traces", "768 sampled MATH solutions, traj_qwen25_math", model_traces),
-    ("long traces", "153 solutions with thoughts, traj_r1_distill_math", r1_traces),
-    ("GSM8K traces", "5,276 samples, traj_gsm8k_openai", gsm8k_traces),
+    ("model traces", "768 sampled MATH solutions, `traj_qwen25_math`", model_traces),
+    ("long traces", "153 solutions with thoughts, `traj_r1_distill_math`", r1_traces),
+    ("GSM8K traces", "5,276 samples, `traj_gsm8k_openai`", gsm8k_traces),
 ]  # fmt: skip
