@@ -161,7 +161,7 @@ def test_a_batch_that_is_left_half_way_stops_and_later_checks_work() -> None:
 def test_one_gold_answer_is_read_once_however_many_samples_it_has() -> None:
     read_gold.cache_clear()
     for k in range(50):
-        verify(r"\frac{17}{4}", rf"so \boxed{{{k}}}")
+        verify(r"\sqrt{17}", rf"so \boxed{{{k}}}")
     info = read_gold.cache_info()
     assert (info.misses, info.hits) == (1, 49)
 

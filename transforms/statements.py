@@ -36,7 +36,7 @@ _WITHDRAWN = re.compile(
     re.I,
 )
 # What every match of the two expressions above holds: cheap tests first.
-_HEDGING = ("either", "maybe", "perhaps", "possib", "might", "may be", "could be", "sure", "guess",
+HEDGING = ("either", "may", "perhaps", "possib", "might", "could be", "sure", "guess",
             "i think", "probab", "unclear", "cannot", "know", "likely", "?")  # fmt: skip
 _WITHDRAWING = ("wait", "wrong", "correct", "mistake", "scratch", "right", "let me", "thought",
                 "actually", "hold on", "disregard", "ignore", "should", "take that", "retract",
@@ -77,7 +77,7 @@ def stated(text: str) -> Extraction | None:
 
 def is_hedged(words: str) -> bool:
     """Whether words leave an answer open ("maybe", "either")."""
-    return mentions(words.lower(), _HEDGING) and _HEDGE.search(words) is not None
+    return mentions(words.lower(), HEDGING) and _HEDGE.search(words) is not None
 
 
 def mentions(low: str, parts: tuple[str, ...]) -> bool:

@@ -6,11 +6,9 @@ machine.
 
 from __future__ import annotations
 
-import contextlib
-import re
 import time
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from butwait.schemas.errors import VerifierError
 from butwait.schemas.verdict import Verdict
@@ -20,8 +18,10 @@ from butwait.transforms.verify.decision import WorkerNeeded, decide
 from butwait.transforms.verify.golds import Found, bare, canonical_text, read_gold
 from butwait.transforms.verify.limits import DEFAULT, VERIFIER_VERSION, Limits
 from butwait.transforms.verify.mode import ANSWER_TYPES, EXACT, AnswerType, Mode
+from butwait.transforms.verify.plain import compare_plainly
 
 Kind = Literal["trace", "answer"]
+_KINDS: tuple[Kind, ...] = get_args(Kind)
 # Longer problems are not kept in memory with their verdicts, in characters.
 _REMEMBERED_PROBLEM = 4_000
 
@@ -156,8 +156,11 @@ def _found(
 ) -> tuple[Found, str | None, tuple[str | None, str | None]]:
     """The verdict on what was extracted (``found``: why nothing was)."""
     if found is None and (check.problem is None or len(check.problem) <= _REMEMBERED_PROBLEM):
-        with contextlib.suppress(WorkerNeeded):
+        try:
             known, texts = _remembered(check.gold, extracted or "", check.problem, limits, mode)
+        except WorkerNeeded:
+            pass
+        else:
             return known, None if known.verdict == "gold_unusable" else extracted, texts
     gold = read_gold(check.gold, limits, mode)
     if gold.unusable:
@@ -165,9 +168,6 @@ def _found(
     if found is None:
         found = decide(gold.text, extracted or "", check.problem, limits, mode, wait=wait)
     return found, extracted, (gold.canonical, canonical_text(extracted, limits))
-
-
-_INTEGER = re.compile(r"(?:0|-?[1-9]\d{0,17})", re.ASCII)
 
 
 @lru_cache(maxsize=8192)
@@ -179,10 +179,10 @@ def _remembered(
     Raises:
         WorkerNeeded: They cannot tell (this is not remembered here).
     """
-    numbers = problem is None and mode is EXACT and gold != answer
-    if numbers and _INTEGER.fullmatch(gold) and _INTEGER.fullmatch(answer):
-        # Most wrong answers are another whole number: nothing needs to be read.
-        return Found("incorrect", "integer"), (gold, answer)
+    if mode is EXACT and limits is DEFAULT:
+        plain = compare_plainly(gold, answer)
+        if plain is not None and (problem is None or plain[0].verdict == "correct"):
+            return plain
     known = read_gold(gold, limits, mode)
     if known.unusable:
         return known.unusable, (known.canonical, None)
@@ -192,10 +192,13 @@ def _remembered(
 
 def _bad_argument(check: Check) -> str | None:
     """What is wrong with the arguments themselves: this says nothing about an answer."""
+    texts = isinstance(check.gold, str) and isinstance(check.prediction, str)
+    if texts and check.answer_type is None and check.tolerance is None and check.kind in _KINDS:
+        return None
     for name, value in (("gold", check.gold), ("prediction", check.prediction)):
         if not isinstance(value, str):
             return f"{name} must be a text, not {type(value).__name__}"
-    if check.kind not in ("trace", "answer"):
+    if check.kind not in _KINDS:
         return f"kind {check.kind!r}: use 'trace' or 'answer'"
     if check.answer_type is not None and check.answer_type not in ANSWER_TYPES:
         return f"answer_type {check.answer_type!r}: use one of {', '.join(ANSWER_TYPES)}"

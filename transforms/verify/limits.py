@@ -5,13 +5,12 @@ A version changes whenever any input could get another verdict or rule: stored v
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 VERIFIER_VERSION = "2"
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """Bounds of one check; every one of them exists because an input without it never ends.
 
     Args:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 AnswerType = Literal[
     "number",
@@ -21,8 +20,7 @@ AnswerType = Literal[
 ANSWER_TYPES: tuple[AnswerType, ...] = get_args(AnswerType)
 
 
-@dataclass(frozen=True, slots=True)
-class Mode:
+class Mode(NamedTuple):
     """What the caller asks of one comparison.
 
     Args:

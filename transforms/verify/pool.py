@@ -15,7 +15,6 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import asdict
 from typing import Any
 
 from butwait.schemas.errors import VerifierError
@@ -105,8 +104,8 @@ class Pool:
         message = {
             "gold": gold,
             "answer": answer,
-            "limits": asdict(limits),
-            "mode": asdict(mode),
+            "limits": limits._asdict(),
+            "mode": mode._asdict(),
         }
         with self._turns:
             left = limits.worker_s
