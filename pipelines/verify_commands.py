@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from butwait.pipelines.verify_file import Tally, open_rows, verify_rows
 from butwait.schemas.errors import ConfigError
-from butwait.transforms.verify import compare, explain, verify, warm_workers
+from butwait.transforms.verify import compare, explain, verify
 
 Say = Callable[[str], None]
 NOT_CORRECT = 1
@@ -27,7 +27,6 @@ _PROGRESS_S = 10.0
 def verify_pair(gold: str, prediction: str, as_json: bool, **options: Any) -> int:
     """Print the verdict on one pair; 0 when it is correct, else 1."""
     kind = options.pop("kind")
-    warm_workers(1)
     if kind == "answer":
         options.pop("finish_reason", None)
         verdict = compare(gold, prediction, **options)
@@ -47,7 +46,6 @@ def verify_pair(gold: str, prediction: str, as_json: bool, **options: Any) -> in
 
 def explain_pair(gold: str, prediction: str, **options: Any) -> None:
     """Print why a pair gets its verdict."""
-    warm_workers(1)
     print(explain(gold, prediction, **options))  # noqa: T201
 
 
@@ -64,7 +62,6 @@ def verify_file(source: str, out: Path | None, as_json: bool, say: Say) -> int:
         raise ConfigError(f"--out {out} is the input file: name another file")
     tally = Tally()
     with open_rows(source) as lines:
-        warm_workers(min(2, os.cpu_count() or 1))
         if out is None:
             _write(sys.stdout, lines, tally, say)
         else:

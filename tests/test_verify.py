@@ -171,8 +171,7 @@ def pairs(table: str) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("one", "two"), pairs(SAME))
 def test_these_two_answers_mean_the_same_in_both_directions(one: str, two: str) -> None:
     assert compare(one, two).verdict == "correct"
-    if "percent" not in two:
-        assert compare(two, one).verdict == "correct"
+    assert compare(two, one).verdict == "correct"
 
 
 @pytest.mark.parametrize(("one", "two"), pairs(DIFFERENT))
@@ -181,9 +180,15 @@ def test_these_two_answers_are_told_apart_in_both_directions(one: str, two: str)
     assert compare(two, one).verdict == "incorrect"
 
 
-def test_a_bare_number_is_right_when_the_gold_says_percent_and_not_the_reverse() -> None:
-    assert compare(r"10\%", "10").verdict == "correct"
+def test_a_trace_may_leave_out_the_percent_sign_of_its_gold_and_not_the_reverse() -> None:
+    assert verify(r"10\%", r"So \boxed{10}.").verdict == "correct"
+    assert verify("10", r"So \boxed{10\%}.").verdict == "incorrect"
+
+
+def test_bare_answers_with_and_without_a_percent_sign_are_two_values_in_both_directions() -> None:
+    assert compare(r"10\%", "10").verdict == "incorrect"
     assert compare("10", r"10\%").verdict == "incorrect"
+    assert compare(r"10\%", "0.1").verdict == compare("0.1", r"10\%").verdict == "correct"
 
 
 UNUSABLE = ["", "   ", "$", "proof", "notfound", r"\frac{0}{0}", "9" * 100_000, "?"]

@@ -190,7 +190,10 @@ def test_ctrl_c_ends_with_130_finished_lines_and_no_process(tmp_path: Path) -> N
         start_new_session=True,
         env={**os.environ, "BUTWAIT_MARK": str(tmp_path)},
     )
-    time.sleep(6)
+    deadline = time.monotonic() + 30
+    while len(_marked(str(tmp_path))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(2)
     assert len(_marked(str(tmp_path))) > 1
     os.killpg(process.pid, signal.SIGINT)
     out, error = process.communicate(timeout=20)

@@ -21,8 +21,18 @@ from butwait.transforms.statements import (
 )
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\b *(\{)?")
-_THOUGHT_END = re.compile(r"</think(?:ing)?>|<\|end_of_thought\|>|</thought>|</reasoning>", re.I)
-_THOUGHT_START = re.compile(r"<think(?:ing)?>|<\|begin_of_thought\|>|<thought>|<reasoning>", re.I)
+_THOUGHT_END = re.compile(
+    r"</(?:seed:)?think(?:ing)?>|<\|end_of_thought\|>|</thought>|</reasoning>|<\|END_THINKING\|>"
+    r"|<\|channel\|>final<\|message\|>|\[/THINK\]|◁/think▷",
+    re.I,
+)
+_THOUGHT_START = re.compile(
+    r"<(?:seed:)?think(?:ing)?>|<\|begin_of_thought\|>|<thought>|<reasoning>|<\|START_THINKING\|>"
+    r"|<\|channel\|>(?:analysis|commentary)<\|message\|>|\[THINK\]|◁think▷",
+    re.I,
+)
+# What every marker of a thought holds.
+_MARKED = ("<", "HINK]", "◁")
 _SOLUTION = re.compile(r"<\|begin_of_solution\|>")
 _SOLUTION_END = re.compile(r"<\|end_of_solution\|>")
 _STOP_TOKENS = re.compile(
@@ -44,13 +54,17 @@ _NEGATED = re.compile(
     r"(?<![a-z])(?:(?<!or )not|cannot|[a-z]{1,9}n['’]t|rather than|instead of)(?![a-z])"
     r"(?:[\s$*_{}~]|\\[(\[,;:! ]|\\(?:text|textbf|mathrm|quad)(?![a-z])|"
     r"(?:be|been|equals?|to|the|an?|final|expected|correct|right|answer|result|value)(?![a-z]))*\Z"
+    r"|(?:\\neq?(?![a-z])|≠)[\s${}]*\Z"
+    r"|(?<![a-z])(?:wrong|incorrect|mistaken|false) (?:final )?(?:answer|result|value|solution)"
+    r" (?:is|was|would be):?[\s$*_{}~]*(?:\\[(\[])?\s*\Z"
     r"|(?<![a-z])(?:(?:i|we|still|do|would|really|seriously|strongly|is|it's) doubt(?:ful)?|"
     r"(?:not|[a-z]{1,9}n['’]t) (?:think|believe))(?![a-z])"
     r"(?:(?!(?<![a-z])(?:but|so|yet|hence|thus|therefore)(?![a-z]))[^.;:,!?]){0,40}\Z",
     re.I,
 )
 # What every match of the expression above holds: a cheap test first.
-_NEGATING = ("not", "n't", "n’t", "rather than", "instead of", "doubt")
+_NEGATING = ("not", "n't", "n’t", "rather than", "instead of", "doubt", "\\ne", "≠", "wrong",
+             "incorrect", "mistaken", "false")  # fmt: skip
 _NEGATED_CHARS = 80
 _JOINED_CHARS = 60
 # What may make a box something else than the answer, in the words before it.
@@ -129,7 +143,7 @@ def _closings(text: str, start: int) -> dict[int, int]:
 def final_part(text: str) -> tuple[str, int] | None:
     """What follows the thought and its offset; None when a thought was opened and never closed."""
     start = 0
-    if "<" not in text:
+    if not mentions(text, _MARKED):
         return text, 0
     for match in _THOUGHT_END.finditer(text):
         start = match.end()
@@ -178,7 +192,7 @@ def _plainly_boxed(text: str) -> Extraction | None:
     reading is needed. What it finds, the whole reading finds, too.
     """
     start = text.rfind("\\boxed{")
-    if start < 0 or "<" in text:
+    if start < 0 or mentions(text, _MARKED):
         return None
     end = _closed_at(text, start + 7)
     if end < 0:
@@ -221,11 +235,11 @@ def _extract(text: str) -> Extraction:
         return Extraction("unclosed", "unclosed_box")
     last = closed[-1] if closed else None
     if tagged is not None and (last is None or last.end <= tagged.start):
-        return _inside_tag(tagged)
+        return _from_tag(text, tagged)
     if last is not None:
         return _from_boxes(text, closed)
     if tagged is not None:
-        return _inside_tag(tagged)
+        return _from_tag(text, tagged)
     if _ANSWER_OPEN.search(text) and not _ANSWER_CLOSE.search(text):
         return Extraction("unclosed", "unclosed_tag")
     found = stated(text)
@@ -246,13 +260,9 @@ def _from_boxes(text: str, boxes: list[BoxedAnswer]) -> Extraction:
         group.insert(0, box)
     last = group[-1]
     after = text[last.end :]
-    withdrawn = withdrawal(after)
-    if withdrawn is not None:
-        later = labelled(after[withdrawn:])
-        if later is None or later.state != "found":
-            return Extraction("hedged", "withdrawn")
-        start = later.start + last.end + withdrawn
-        return Extraction("found", "label", later.text, start, start + len(later.text or ""))
+    taken_back = _taken_back(after, last.end)
+    if taken_back is not None:
+        return taken_back
     line = text[text.rfind("\n", 0, group[0].start) + 1 : group[0].start]
     if len(group) == 1 and is_hedged(line) and is_hedged(_SENTENCE_END.split(line)[-1]):
         return Extraction("hedged", "hedged")
@@ -262,6 +272,18 @@ def _from_boxes(text: str, boxes: list[BoxedAnswer]) -> Extraction:
         return Extraction("found", "box", last.text, last.start, last.end)
     texts = list(dict.fromkeys(box.text.strip() for box in group))
     return Extraction("found", "joined_boxes", ", ".join(texts), group[0].start, last.end)
+
+
+def _taken_back(after: str, offset: int) -> Extraction | None:
+    """What stands instead of an answer that the words after it take back, or None."""
+    withdrawn = withdrawal(after)
+    if withdrawn is None:
+        return None
+    later = labelled(after[withdrawn:])
+    if later is None or later.state != "found":
+        return Extraction("hedged", "withdrawn")
+    start = later.start + offset + withdrawn
+    return Extraction("found", "label", later.text, start, start + len(later.text or ""))
 
 
 def _is_negated(before: str) -> bool:
@@ -292,6 +314,10 @@ def _tagged(text: str) -> BoxedAnswer | None:
     return BoxedAnswer(inner, opened.end(), closing.start(), True)
 
 
+def _from_tag(text: str, tag: BoxedAnswer) -> Extraction:
+    return _taken_back(text[tag.end :], tag.end) or _inside_tag(tag)
+
+
 def _inside_tag(tag: BoxedAnswer) -> Extraction:
     inner = tag.text.strip()
     if not inner:
@@ -300,7 +326,15 @@ def _inside_tag(tag: BoxedAnswer) -> Extraction:
     if boxes:
         found = _from_boxes(inner, boxes)
     else:
-        found = labelled(inner) or Extraction("found", "tag", inner, 0, len(inner))
+        found = _in_words(inner) or Extraction("found", "tag", inner, 0, len(inner))
     if found.state == "found" and found.rule == "tag" and is_hedged(inner):
         return Extraction("hedged", "hedged")
     return Extraction(found.state, found.rule, found.text, tag.start, tag.end)
+
+
+def _in_words(inner: str) -> Extraction | None:
+    """The answer that a sentence within tags states."""
+    return (stated(inner) if _SENTENCE.search(inner) else None) or labelled(inner)
+
+
+_SENTENCE = re.compile(r"[A-Za-z]{2,} [A-Za-z]{2,} [A-Za-z]{2,}")

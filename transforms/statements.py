@@ -20,8 +20,19 @@ _LABEL = re.compile(
     r"|^[#>*_ \t]{0,12}(?:ans\b\.?|(?:final\s{1,3})?(?:result|solution)s?)[*_ ]{0,4}[:=]"
     r"[*_: \t]{0,8}"
     r"|^[#*_ \t]{0,12}(?:final\s{1,3}answer|answer|ans\.?)[*_: \t]{0,12}$\n*"
-    r"|^[#*_ \t]{0,12}ans\.[ \t]{1,3}",
+    r"|^[#*_ \t]{0,12}ans\.[ \t]{1,3}"
+    # The same in French, Spanish, Portuguese, Italian, German, Russian, Chinese, Japanese.
+    r"|\b(?:la\s{1,3}r[ée]ponse(?:\s{1,3}finale)?\s{1,3}est|la\s{1,3}respuesta(?:\s{1,3}final)?\s{1,3}es|"
+    r"a\s{1,3}resposta(?:\s{1,3}final)?\s{1,3}é|la\s{1,3}risposta\s{1,3}è|"
+    r"die\s{1,3}antwort\s{1,3}(?:ist|lautet)|(?:r[ée]ponse|respuesta|resposta|risposta|antwort|ответ)"
+    r"[*_ ]{0,4}:)[*_: \t]{0,8}"
+    r"|答案(?:是|为|為|[:：])[:： ]{0,3}|^答[:：][ \t]{0,3}|选(?:择)?[:： ]{0,3}(?=[A-J])"
+    r"|答え(?:は|[:：])",
     re.I | re.M,
+)
+_JSON = re.compile(
+    r'"(?:final[_ ]?)?answer"\s{0,3}:\s{0,3}(?:"((?:[^"\\\n]|\\.){1,400})"|([^",{}\[\]\n]{1,200}))',
+    re.I,
 )
 _HEDGE = re.compile(
     r"\b(?:either|maybe|perhaps|possibly|might|may be|could be(?! \w+ing)|not sure|unsure|i guess|"
@@ -31,7 +42,9 @@ _HEDGE = re.compile(
 _WITHDRAWN = re.compile(
     r"\b(?:wait|wrong|incorrect|mistake|scratch that|not correct|isn't right|not right|"
     r"let me (?:re|check|try)|on second thought|actually|hold on|disregard|ignore that|"
-    r"should (?:be|have been)|i take that back|retract|"
+    r"should (?:be|have been)|i take that back|retract|could (?:just as well|equally(?: well)?) be|"
+    r"(?:cannot|can't) (?:really )?tell|not (?:\w{1,12} )?(?:sure|certain|confident)|unsure|"
+    r"or (?:maybe|perhaps|possibly)|(?:is not|isn't) (?:the|my|our|what|actually)\b|"
     r"but the (?:(?:correct|right|real|true|final) )?answer)\b",
     re.I,
 )
@@ -40,17 +53,40 @@ HEDGING = ("either", "may", "perhaps", "possib", "might", "could be", "sure", "g
             "i think", "probab", "unclear", "cannot", "know", "likely", "?")  # fmt: skip
 _WITHDRAWING = ("wait", "wrong", "correct", "mistake", "scratch", "right", "let me", "thought",
                 "actually", "hold on", "disregard", "ignore", "should", "take that", "retract",
-                "but the")  # fmt: skip
+                "but the", "is not", "isn't", "well be", "equally", "tell", "sure", "certain",
+                "confident", "maybe", "perhaps", "possibly")  # fmt: skip
 _CLAUSE_END = re.compile(
     r"\.(?=\s|\Z)(?!\s*\.)|\n|;|!(?=\s|\Z)|\?(?=\s|\Z)|,?\s+(?:because|since|which|as|where|so|"
     r"when|for|with|by|if|however|but)\b|,\s+(?=[a-z]{3,})(?!or\b|and\b)"
-    r"|\s+\((?=(?:since|because|as|where|check|from|using|note|i\.e|that is|see|approx)\b)",
+    r"|\s+\((?=(?:since|because|as|where|check|from|using|note|i\.e|that is|see|approx|about|"
+    r"roughly|around|rounded)\b)|[。．](?=\s|\Z)",
     re.I,
 )
 _YES_NO = re.compile(r"(yes|no|true|false)\b(?=[,.:;!]|\s*$)", re.I)
 _ADVERB = re.compile(r"(?:therefore|thus|hence|then|so|simply|just|clearly|indeed),?[ \t]+", re.I)
 _MATH = re.compile(r"\$([^$\n]{1,400})\$|\\\(([^\n]{1,400}?)\\\)|\\\[([^\n]{1,400}?)\\\]")
-_MARKDOWN = re.compile(r"^[ \t]*(?:[#>]+|[-*+](?=\s)|\d+\.(?=\s))?[ \t]*")
+_DENIED = re.compile(
+    r"(?:definitely |certainly |clearly |surely |simply )?(?:not|never|neither|none|all but)\b",
+    re.I,
+)
+# Words between a label and a value that make the answer something else than the value.
+_QUALIFYING = re.compile(
+    r"\b(?:not|never|neither|nor|except|excluding|excludes?|besides|without|other than|different|"
+    r"less|more|greater|fewer|larger|smaller|twice|half|double|triple|times|between|least|most|"
+    r"above|below|over|under|outside|multiples?|divisible|divisors?|factors?)\b|n't\b",
+    re.I,
+)
+_MARKDOWN = re.compile(
+    r"^[ \t]*(?:[#>]+|[-*+](?=\s)|\d+\.(?=\s))?[ \t]*(?:(?:∴|⇒|⟹|→|✅|➡|=>|->)\ufe0f?[ \t]*)?"
+)
+# What stands between a heading and its answer: blank lines, marks, an underline.
+_UNDERLINED = re.compile(r"[\s*_:]*(?:[-=]{3,}[ \t]*(?:\n|\Z))?[\s*_:]*")
+_ASIDE = re.compile(
+    r"\s*\((?:i\.e\.|that is|about|approx|roughly|around|rounded|or about|or approx|≈|\$?\\approx)"
+    r"[^()]{0,80}\)\s*\Z",
+    re.I,
+)
+_NAMED_LINE = re.compile(r"[A-Z][A-Za-z ]{1,30}:[ \t]+(?=.*=)")
 # Only the end of a text states its answer: how far back a label is looked for, in characters.
 _WINDOW = 20_000
 _LAST_LINE = 400
@@ -72,7 +108,13 @@ class Extraction(NamedTuple):
 
 def stated(text: str) -> Extraction | None:
     """The answer that a text without boxes and tags states, or None."""
-    return labelled(text) or _named_answer(text) or _lone_line(text) or _conclusion(text)
+    return (
+        _json_answer(text)
+        or labelled(text)
+        or _named_answer(text)
+        or _lone_line(text)
+        or _conclusion(text)
+    )
 
 
 def is_hedged(words: str) -> bool:
@@ -102,6 +144,22 @@ def withdrawal(text: str) -> int | None:
 # -- labels ---------------------------------------------------------------------------------------
 
 
+def _json_answer(text: str) -> Extraction | None:
+    """The field ``answer`` of a JSON object at the end of a text."""
+    window = max(len(text) - _WINDOW, 0)
+    if 'nswer"' not in text or "}" not in text[-20:]:
+        return None
+    last = None
+    for match in _JSON.finditer(text, window):
+        last = match
+    if last is None:
+        return None
+    value = (last[1] or last[2]).strip().replace("\\\\", "\\")
+    if is_hedged(value):
+        return Extraction("hedged", "hedged")
+    return Extraction("found", "label", value, last.start(), last.end())
+
+
 def labelled(text: str) -> Extraction | None:
     """The statement after the last label, if it says anything."""
     last = None
@@ -114,12 +172,15 @@ def labelled(text: str) -> Extraction | None:
     before = text[max(text.rfind("\n", 0, last.start()), last.start() - 60, 0) : last.end()]
     if is_hedged(before):
         return Extraction("hedged", "hedged")
-    skipped = len(rest) - len(rest.lstrip(" \t\n*_:"))
+    underlined = _UNDERLINED.match(rest)
+    skipped = underlined.end() if underlined else 0
     adverb = _ADVERB.match(rest, skipped)
     skipped = adverb.end() if adverb else skipped
     statement, length = _statement(rest[skipped:])
     if not statement:
         return None
+    if _DENIED.match(statement):
+        return Extraction("hedged", "negated")
     after = rest[skipped + length :]
     if is_hedged(statement) or after.lstrip("*_$ ").startswith("?"):
         return Extraction("hedged", "hedged")
@@ -145,9 +206,10 @@ def _statement(text: str) -> tuple[str, int]:
     length = len(clause)
     clause = clause.replace("**", "").strip().strip("*_").strip()
     maths = _MATH.search(clause)
-    if maths and re.search(r"[A-Za-z]{4,}", clause[: maths.start()]):
+    words = clause[: maths.start()] if maths else ""
+    if maths and re.search(r"[A-Za-z]{4,}", words) and not _QUALIFYING.search(words):
         return (maths[1] or maths[2] or maths[3]).strip(), length
-    return clause.rstrip(".").strip(), length
+    return clause.rstrip(".。．").strip(), length
 
 
 # -- a lone last line -----------------------------------------------------------------------------
@@ -163,7 +225,7 @@ def _lone_line(text: str) -> Extraction | None:
     bare = bare.removeprefix("=").strip() if bare.startswith("=") else bare
     if bare and (re.fullmatch(r"\(?[A-Z]\)?\.?", bare) or _is_bare(bare)):
         return Extraction("found", "line", bare, start, len(stripped))
-    value = _calculated(bare)
+    value = _calculated(_NAMED_LINE.sub("", bare, count=1))
     return None if value is None else Extraction("found", "line", value, start, len(stripped))
 
 
@@ -248,9 +310,9 @@ def _conclusion(text: str) -> Extraction | None:
         return None
     # The last sentence of the last line.
     start = max((m.end() for m in _SENTENCE.finditer(stripped, line)), default=line)
-    sentence = stripped[start:].strip(" *_")
-    clause = _THEREFORE.sub("", sentence, count=1).rstrip(". *_")
-    if clause == sentence.rstrip(". *_") and not _SUBJECT.match(clause):
+    sentence = stripped[start:].replace("**", "").strip(" *_").rstrip(".。 *_")
+    clause = _ASIDE.sub("", _THEREFORE.sub("", sentence, count=1)).rstrip(". ")
+    if not _THEREFORE.match(sentence) and not _SUBJECT.match(clause):
         return None
     if _NOT_STATED.search(clause):
         return None

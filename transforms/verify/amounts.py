@@ -15,7 +15,8 @@ from butwait.transforms.verify.readings import (
     terms,
 )
 from butwait.transforms.verify.settle import Settled
-from butwait.transforms.verify.tree import SCALARS, Clock, Mul, Node, Percent, Unit
+from butwait.transforms.verify.tree import SCALARS, Clock, Mul, Node, Percent, Unit, number
+from butwait.transforms.verify.units import SIDE_MARK
 
 Equal = Callable[[Node, Node], bool | None]
 _HALF_DAY = 12
@@ -40,8 +41,8 @@ def same_units(a: Node, b: Node, equal: Equal) -> bool | None:
     a, b = lettered(a, b), lettered(b, a)
     a, b = degree_unit(a, b), degree_unit(b, a)
     if isinstance(a, Unit) and isinstance(b, Unit):
-        if a.dims != b.dims:
-            return False
+        if not _same_dims(a, b):
+            return equal(a.value, b.value) if _is_money_of(a, b) or _is_money_of(b, a) else False
         return equal(Mul((a.value, a.factor)), Mul((b.value, b.factor)))
     unit, bare = (a, b) if isinstance(a, Unit) else (b, a)
     assert isinstance(unit, Unit)
@@ -53,15 +54,42 @@ def same_units(a: Node, b: Node, equal: Equal) -> bool | None:
     return plain
 
 
-def same_percents(gold: Node, other: Node, equal: Equal) -> bool | None:
-    """A percent sign divides by a hundred; it may be missing where the gold answer has it."""
+def _same_dims(a: Unit, b: Unit) -> bool:
+    """Whether two units measure the same; a side, or what money is paid for, may be missing."""
+    one, two = dict(a.dims), dict(b.dims)
+    sides = [{key for key in dims if key.startswith(SIDE_MARK)} for dims in (one, two)]
+    if sides[0] and sides[1] and sides[0] != sides[1]:
+        return False
+    one = {key: power for key, power in one.items() if key not in sides[0]}
+    two = {key: power for key, power in two.items() if key not in sides[1]}
+    if one == two or not one or not two:
+        return True
+    if {"pound", "sterling"} == {*one, *two} and len(one) == len(two) == 1:
+        # "5 pounds" of money; ounces and tons are of weight only.
+        return a.factor == b.factor
+    return False
+
+
+def _is_money_of(rate: Unit, money: Unit) -> bool:
+    """Whether one is an amount of money and the other the same currency per something."""
+    one, two = dict(rate.dims), dict(money.dims)
+    plain = len(two) == 1 and two.keys() <= _MONEY and money.factor == number(1)
+    return plain and two.items() <= one.items() and min(one.values()) < 0
+
+
+_MONEY = frozenset({"dollar", "euro", "yuan", "yen", "rupee", "sterling", "penny"})
+
+
+def same_percents(gold: Node, other: Node, equal: Equal, *, optional: bool) -> bool | None:
+    """A percent sign divides by a hundred; where ``optional``, only the gold may have it."""
     if isinstance(gold, Percent) and isinstance(other, Percent):
         return equal(gold.value, other.value)
     if isinstance(gold, Percent):
         if not isinstance(other, SCALARS):
             return False
+        value = equal(hundredth(gold), other)
         # A gold with a percent sign has said what the number counts.
-        return either(equal(gold.value, other), equal(hundredth(gold), other))
+        return either(equal(gold.value, other), value) if optional else value
     assert isinstance(other, Percent)
     return equal(gold, hundredth(other)) if isinstance(gold, SCALARS) else False
 
@@ -79,20 +107,21 @@ def same_ratios(a: Settled, b: Settled, plain: Equal) -> bool | None:
         return plain(quotient(one), quotient(two))
     if len(one) != len(two):
         return False
-    return every([plain(Mul((one[0], y)), Mul((two[0], x))) for x, y in
-                  zip(one[1:], two[1:], strict=True)])  # fmt: skip
+    places = [(i, j) for i in range(len(one)) for j in range(i) if i - j == 1 or j == 0]
+    return every([plain(Mul((one[j], two[i])), Mul((two[j], one[i]))) for i, j in places])
 
 
 def _same_time(a: Clock, b: Clock) -> bool:
-    if a.half and b.half and a.half != b.half:
-        return False
-    if (a.half or b.half) and not (a.half and b.half):
-        # "16:30" is "4:30 p.m."; "4:30" leaves the half of the day out.
-        half = a.half or b.half
-        bare, marked = (b, a) if a.half else (a, b)
-        if bare.hour > _HALF_DAY:
-            return half == "p" and (bare.hour - _HALF_DAY, bare.minute) == (
-                marked.hour,
-                marked.minute,
-            )
-    return (a.hour, a.minute) == (b.hour, b.minute)
+    """Two times of day; without its half, "4:30" is either and "16:30" is one."""
+    if not a.half and not b.half:
+        return (a.hour % 24, a.minute) == (b.hour % 24, b.minute)
+    return a.minute == b.minute and bool(_hours(a) & _hours(b))
+
+
+def _hours(clock: Clock) -> set[int]:
+    """The hours of the day that a time may mean."""
+    if clock.half:
+        return {clock.hour % _HALF_DAY + (_HALF_DAY if clock.half == "p" else 0)}
+    if 1 <= clock.hour <= _HALF_DAY:
+        return {clock.hour % _HALF_DAY, clock.hour % _HALF_DAY + _HALF_DAY}
+    return {clock.hour % 24}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from butwait.transforms.verify.progressions import endless, written_out
 from butwait.transforms.verify.series import substitute
 from butwait.transforms.verify.tree import (
     SCALARS,
@@ -16,17 +16,18 @@ from butwait.transforms.verify.tree import (
     Node,
     Num,
     Seq,
+    Span,
     Sym,
     Unreadable,
-    number,
     scalar,
 )
 
 if TYPE_CHECKING:
     from butwait.transforms.verify.shapes import Shapes
 
-DOTS = Sym("\\ldots")
 _MOST_ITEMS = 1_000
+# ``{n \\choose k}`` and Stirling numbers: subsets, cycles.
+_OVER = {"choose": "binom", "brace": "subsets", "brack": "cycles"}
 
 
 def read_braces(s: Shapes, left: str) -> Node:
@@ -42,11 +43,12 @@ def read_braces(s: Shapes, left: str) -> Node:
     elif p.accept("close", right):
         return p.atom()  # an empty group says nothing
     inner = s.items()
-    if p.accept("cmd", "choose"):
-        inner = Fn("binom", (scalar(inner), scalar(p.sum())))
+    if p.saw("cmd", *_OVER):
+        name = _OVER[p.take().text]
+        inner = Fn(name, (scalar(inner), scalar(p.sum())))
     p.expect("close", right)
     if isinstance(inner, Seq) and inner.kind == "list":
-        return Seq("set", written_out(inner.items))
+        return endless(inner.items) or Seq("set", written_out(inner.items))
     return Seq("set", (inner,)) if left == "\\{" else inner
 
 
@@ -129,37 +131,10 @@ def family_of(value: Node, condition: Node) -> Family | None:
     if not isinstance(condition, Chain) or condition.relations != ("in",):
         return None
     name, domain = condition.items
-    if not isinstance(name, Sym) or not isinstance(value, SCALARS):
+    if isinstance(value, Seq) and value.kind == "tuple" and len(value.items) == 2:
+        value = Span(scalar(value.items[0]), scalar(value.items[1]), False, False)
+    if not isinstance(name, Sym) or not isinstance(value, (*SCALARS, Span)):
         return None
     if isinstance(domain, Sym) and domain.name in ("Z", "N"):
         domain = NamedSet(domain.name)
     return Family(value, name.name, domain.name) if isinstance(domain, NamedSet) else None
-
-
-def written_out(items: tuple[Node, ...]) -> tuple[Node, ...]:
-    """``1, 2, ..., 6`` with its dots replaced by the terms of an arithmetic progression.
-
-    Where the terms around the dots are no such progression, the dots stay.
-    """
-    if DOTS not in items:
-        return items
-    at = items.index(DOTS)
-    head, tail = items[:at], items[at + 1 :]
-    if not head or not tail or DOTS in tail:
-        return items
-    known = [x.value for x in (*head, *tail) if isinstance(x, Num)]
-    if len(known) != len(head) + len(tail):
-        return items
-    step = known[1] - known[0] if len(head) > 1 else Fraction(1)
-    if not step:
-        return items
-    size = (known[len(head)] - known[0]) / step
-    if size.denominator != 1 or not len(head) <= size < _MOST_ITEMS:
-        return items
-    whole = [known[0] + k * step for k in range(int(size) + 1)]
-    if whole[: len(head)] != known[: len(head)]:
-        return items
-    rest = [known[len(head)] + k * step for k in range(len(tail))]
-    if rest != known[len(head) :]:
-        return items
-    return tuple(number(x) for x in [*whole, *rest[1:]])

@@ -17,7 +17,7 @@ from butwait.transforms.statements import Extraction
 from butwait.transforms.verify.decision import WorkerNeeded, decide
 from butwait.transforms.verify.golds import Found, bare, canonical_text, read_gold
 from butwait.transforms.verify.limits import DEFAULT, VERIFIER_VERSION, Limits
-from butwait.transforms.verify.mode import ANSWER_TYPES, EXACT, AnswerType, Mode
+from butwait.transforms.verify.mode import ANSWER_TYPES, EXACT, TRACE, AnswerType, Mode, mode_of
 from butwait.transforms.verify.plain import compare_plainly
 
 Kind = Literal["trace", "answer"]
@@ -137,9 +137,7 @@ def _judge(
     if wrong is not None:
         return Found("error", "bad_argument", wrong), None, (None, None)
     try:
-        mode = EXACT
-        if check.answer_type is not None or check.tolerance is not None:
-            mode = Mode(check.answer_type, check.tolerance)
+        mode = mode_of(check.kind, check.answer_type, check.tolerance)
         found, extracted = _extracted(check, limits)
         return _found(check, found, extracted, limits, mode, wait)
     except WorkerNeeded:
@@ -179,7 +177,7 @@ def _remembered(
     Raises:
         WorkerNeeded: They cannot tell (this is not remembered here).
     """
-    if mode is EXACT and limits is DEFAULT:
+    if (mode is TRACE or mode is EXACT) and limits is DEFAULT:
         plain = compare_plainly(gold, answer)
         if plain is not None and (problem is None or plain[0].verdict == "correct"):
             return plain

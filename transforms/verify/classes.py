@@ -7,6 +7,7 @@ of families that only together make another one.
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 from butwait.transforms.verify.exact import Exact
 from butwait.transforms.verify.forms import Form, TooBig, Undefined, as_rational
@@ -14,9 +15,22 @@ from butwait.transforms.verify.limits import Limits
 from butwait.transforms.verify.modular import remainder
 from butwait.transforms.verify.scalars import equal_scalars
 from butwait.transforms.verify.series import substitute
-from butwait.transforms.verify.tree import Family, Node, Num, Residue, Seq, Sym, number
+from butwait.transforms.verify.tree import (
+    Add,
+    Family,
+    Mul,
+    Node,
+    Num,
+    Residue,
+    Seq,
+    Span,
+    Sym,
+    number,
+)
 
 _MOST_MODULUS = 10_000
+_PARAMETER = Sym("the parameter")
+_NO_SHIFT: Node = number(0)
 Line = tuple[Form, Form]
 
 
@@ -74,25 +88,72 @@ def same_family(a: Family, b: Family, limits: Limits) -> bool | None:
     Lines over the integers are compared up to a shift and the sign of the step; anything else is
     only ever shown equal, with the parameter renamed.
     """
-    renamed = substitute(b.value, b.parameter, Sym(a.parameter))
-    if a.domain == b.domain and equal_scalars(a.value, renamed, limits) is True:
+    if isinstance(a.value, Span) and isinstance(b.value, Span):
+        return _same_spans(a, b, limits)
+    if isinstance(a.value, Span) or isinstance(b.value, Span):
+        return False
+    if _from_zero(a).domain == _from_zero(b).domain and _alike(
+        _from_zero(a), _from_zero(b), limits
+    ):
         return True
     if a.domain != "Z" or b.domain != "Z":
         return None
+    known = _shift(a, b, limits)
+    if known is None:
+        return None
+    steps, shift = known
+    if abs(steps) != 1:
+        return False
+    return None if shift is None else shift.denominator == 1
+
+
+def _from_zero(family: Family) -> Family:
+    """Over whole numbers from zero on, where it counted from one."""
+    if family.domain != "Z+" or isinstance(family.value, Span):
+        return family
+    later = Add((Sym(family.parameter), number(1)))
+    return Family(substitute(family.value, family.parameter, later), family.parameter, "N0")
+
+
+def _alike(a: Family, b: Family, limits: Limits, shift: Node = _NO_SHIFT, sign: int = 1) -> bool:
+    """Whether the values are the same for every parameter ``k`` and ``sign * k + shift``.
+
+    The parameter gets a name that neither side has: one side's may be a variable of the other.
+    """
+    one = substitute(a.value, a.parameter, _PARAMETER)
+    moved = Add((Mul((number(sign), _PARAMETER)), shift))
+    return equal_scalars(one, substitute(b.value, b.parameter, moved), limits) is True
+
+
+def _shift(a: Family, b: Family, limits: Limits) -> tuple[Fraction, Fraction | None] | None:
+    """How many steps of ``b`` one of ``a`` is, and how far their starts are apart in steps."""
     one, two = _line(a, limits), _line(b, limits)
     if one is None or two is None:
         return None
     exact = Exact(limits)
     try:
         steps = as_rational(exact.div(one[1], two[1]))
-        shift = as_rational(exact.div(exact.sub(one[0], two[0]), one[1]))
+        shift = as_rational(exact.div(exact.sub(one[0], two[0]), two[1]))
     except (TooBig, Undefined, RecursionError):
         return None
-    if steps is None:
-        return None
-    if abs(steps) != 1:
+    return None if steps is None else (steps, shift)
+
+
+def _same_spans(a: Family, b: Family, limits: Limits) -> bool | None:
+    """Two intervals that move with their parameters: the same shift for both ends."""
+    assert isinstance(a.value, Span) and isinstance(b.value, Span)
+    ends = [(span.low_closed, span.high_closed) for span in (a.value, b.value)]
+    if ends[0] != ends[1]:
         return False
-    return None if shift is None else shift.denominator == 1
+    lows = Family(a.value.low, a.parameter, a.domain), Family(b.value.low, b.parameter, b.domain)
+    highs = Family(a.value.high, a.parameter, a.domain), Family(b.value.high, b.parameter, b.domain)
+    known = _shift(*lows, limits)
+    if a.domain != "Z" or b.domain != "Z" or known is None or known[1] is None:
+        return None
+    steps, shift = known[0], known[1]
+    if abs(steps) != 1 or shift.denominator != 1:
+        return False
+    return _alike(*highs, limits, number(shift), int(steps))
 
 
 def _line(family: Family, limits: Limits) -> Line | None:

@@ -9,6 +9,9 @@ import html
 import re
 import unicodedata
 
+from butwait.transforms.verify.chinese import HAN, without_han
+from butwait.transforms.verify.habits import mend_escapes, towers, without_habits
+
 _SUPER = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱˣʸᵃᵇᵏᵐ", "0123456789+-=()nixyabkm", strict=True))
 _SUB = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₙₐₓₖ", "0123456789+-=()naxk", strict=True))
 _FRACTIONS = {
@@ -79,8 +82,9 @@ _PLAIN = {
     "。": ".", "！": "!", "｜": "|", "∣": "|", "∨": r"\lor ", "∧": r"\land ", "…": r"\ldots ",
     "⋯": r"\ldots ", "⌊": r"\lfloor ", "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ",
     "〈": "(", "〉": ")", "⟨": r"\langle ", "⟩": r"\rangle ", "∠": "", "△": "", "＾": "^",
-    "′′": "''", "€": r"\text{ euros}", "£": r"\text{ pounds}", "¢": r"\text{ cents}",
+    "′′": "''", "€": r"\text{ euros}", "£": r"\text{ sterling}", "¢": r"\text{ cents}",
     "¥": r"\text{ yen}", "₹": r"\text{ rupees}", "‰": "/1000", "∑": r"\sum ", "∏": r"\prod ",
+    "↑": r"\uparrow ",
     "\u2061": "", "\u2062": " ", "\u2063": ",", "²": "", "ℓ": "l", "ℯ": "e", "ⅈ": "i",
 }  # fmt: skip
 _SPACES = "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000\t\n\r\f\v"  # noqa: E501
@@ -91,6 +95,7 @@ _TABLE: dict[int, str] = {
     **{ord(k): rf"\frac{{{a}}}{{{b}}}" for k, (a, b) in _FRACTIONS.items()},
     **dict.fromkeys(map(ord, _SPACES), " "),
     **dict.fromkeys(map(ord, _NOTHING), ""),
+    **dict.fromkeys([*range(9), *range(14, 32), 127], ""),
     **{0xFF10 + d: str(d) for d in range(10)},
     **{0xFF21 + k: chr(65 + k) for k in range(26)},
     **{0xFF41 + k: chr(97 + k) for k in range(26)},
@@ -159,11 +164,15 @@ def clean_text(text: str) -> str:
     """Typographic characters as plain LaTeX, spaces single, outer dollars and stops removed."""
     if text.isascii() and text.isdigit():
         return text
+    if not text.isprintable():
+        text = mend_escapes(text)
     if not text.isascii():
         text = _COMBINING_LONG.sub(r"\\overline{\1}", text)
         text = _COMBINING_DOT.sub(r"\\dot{\1}", text)
         text = _SUPER_RUN.sub(lambda m: "^{" + "".join(_SUPER[c] for c in m[0]) + "}", text)
         text = _SUB_RUN.sub(lambda m: "_{" + "".join(_SUB[c] for c in m[0]) + "}", text)
+        text = unicodedata.normalize("NFC", text)
+        text = without_han(text) if HAN.search(text) else text
     text = text.translate(_TABLE)
     if "&" in text and ";" in text:
         text = html.unescape(text)
@@ -177,9 +186,14 @@ def clean_text(text: str) -> str:
         text = _LETTER_TIMES.sub(r"\\times ", text)
     if "C" in text or "P" in text:
         text = _COUNT_BARE.sub(_counted, text)
+    text = without_habits(text)
     if "\\" in text or "_" in text or "{" in text:
         text = _plain_latex(text)
-    return strip_wrapping(_SPACE_RUN.sub(" ", text) if "  " in text else text)
+    text = strip_wrapping(_SPACE_RUN.sub(" ", text) if "  " in text else text)
+    # Braces closed once too often at the end.
+    while text.endswith("}") and text.count("}") > text.count("{"):
+        text = text[:-1].rstrip()
+    return text
 
 
 def _plain_latex(text: str) -> str:
@@ -195,6 +209,8 @@ def _plain_latex(text: str) -> str:
         text = _TEMPERATURE.sub(lambda m: _TEMPERATURES[m[1]], text)
     if any(mark in text for mark in ("{\\", "{:", "{=", "{<", "{>", "{ ")):
         text = _BRACED_OPERATOR.sub(r"\1 ", text)
+    if "uparrow" in text:
+        text = towers(text)
     if "\\in" in text:
         text = _PARAMETER.sub(r", \1 \\in \2", text)
     return _indexed(text) if "_" in text else text
@@ -268,21 +284,3 @@ _SQUEEZE = (
     ("\\!", ""), ("\\,", " "), ("\\;", " "), ("\\:", " "), ("\\ ", " "), ("\\left", ""),
     ("\\right", ""), ("dfrac", "frac"), ("tfrac", "frac"), ("{,}", ","), (" ", ""),
 )  # fmt: skip
-
-
-def matching_brace(text: str, start: int) -> int:
-    """Index of the brace that closes the one at ``start``, or -1; escapes are skipped."""
-    depth = 0
-    at = start
-    while at < len(text):
-        char = text[at]
-        if char == "\\":
-            at += 1
-        elif char == "{":
-            depth += 1
-        elif char == "}":
-            depth -= 1
-            if depth == 0:
-                return at
-        at += 1
-    return -1

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from math import gcd
 from typing import TYPE_CHECKING
 
 from butwait.transforms.verify.braces import family_of
 from butwait.transforms.verify.tree import (
     SCALARS,
+    Add,
     Chain,
     Const,
     Fn,
@@ -36,6 +39,9 @@ def with_condition(node: Seq) -> Node:
     last = node.items[-1]
     rest = node.items[:-1]
     if isinstance(last, Residue):
+        common = _common_class(node) if node.joiner == "and" else None
+        if common is not None:
+            return common
         classes = _classes(rest, last)
         return Seq("list", classes, "or") if classes else node
     if isinstance(last, Chain) and last.relations == ("in",):
@@ -44,6 +50,32 @@ def with_condition(node: Seq) -> Node:
         if len(known) == len(members):
             return known[0] if len(known) == 1 else Seq("list", known, node.joiner)
     return node
+
+
+def _common_class(node: Seq) -> Node | None:
+    """``x = 2 (mod 3) and x = 3 (mod 5)`` as the one class that meets both."""
+    found = [_numbers(item) for item in node.items if isinstance(item, Residue)]
+    known = [pair for pair in found if pair is not None]
+    if len(known) < len(node.items) or len({m for _, m in known}) < len(known):
+        return None
+    value, modulus = known[0]
+    for other, m in known[1:]:
+        shared = gcd(modulus, m)
+        if (other - value) % shared or modulus * m > _MOST_MODULUS:
+            return NamedSet("empty") if (other - value) % shared else None
+        step = (other - value) // shared * pow(modulus // shared, -1, m // shared)
+        value, modulus = value + modulus * (step % (m // shared)), modulus // shared * m
+    return Residue(number(value % modulus), number(modulus))
+
+
+def _numbers(item: Residue) -> tuple[int, int] | None:
+    values = [x.value for x in (item.value, item.modulus) if isinstance(x, Num)]
+    if len(values) < 2 or any(x.denominator != 1 for x in values) or values[1] < 1:
+        return None
+    return int(values[0]), int(values[1])
+
+
+_MOST_MODULUS = 10**12
 
 
 def _classes(items: Sequence[Node], last: Residue) -> tuple[Node, ...]:
@@ -70,7 +102,10 @@ def _member(item: Node, condition: Chain) -> Node | None:
             return None
         return Chain((left, family), ("=",))
     family = family_of(item, condition)
-    return family if family is not None and name.name in symbols(item) else None
+    value = family.value if family is not None else None
+    ends = (value.low, value.high) if isinstance(value, Span) else (item,)
+    known = value is not None and any(name.name in symbols(end) for end in ends)
+    return family if known else None
 
 
 def congruence(node: Chain, modulus: Node | None) -> Node:
@@ -92,13 +127,12 @@ def congruence(node: Chain, modulus: Node | None) -> Node:
 
 
 def _solved(left: Node, right: Node, modulus: Node) -> Node:
-    """``2x = 6 (mod 10)`` as ``x = 3 (mod 5)``."""
-    from math import gcd
-
-    if not isinstance(left, Mul) or len(left.items) != 2 or not isinstance(left.items[1], Sym):
+    """``2x + 1 = 7 (mod 10)`` as ``x = 3 (mod 5)``."""
+    if not isinstance(modulus, Num) or not isinstance(right, Num):
         raise Unreadable("congruence")
-    known = [x.value for x in (left.items[0], right, modulus) if isinstance(x, Num)]
-    if len(known) < 3 or any(x.denominator != 1 for x in known) or known[2] < 1:
+    slope, offset = _line(left)
+    known = [slope, right.value - offset, modulus.value]
+    if not slope or any(x.denominator != 1 for x in known) or known[2] < 1:
         raise Unreadable("congruence")
     a, b, m = (int(x) for x in known)
     shared = gcd(a, m)
@@ -106,6 +140,25 @@ def _solved(left: Node, right: Node, modulus: Node) -> Node:
         return NamedSet("empty")
     m //= shared
     return Residue(number(b // shared * pow(a // shared, -1, m) % m if m > 1 else 0), number(m))
+
+
+def _line(node: Node) -> tuple[Fraction, Fraction]:
+    """Slope and offset of ``a x + b`` with written numbers and one name.
+
+    Raises:
+        Unreadable: Anything else.
+    """
+    if isinstance(node, Sym):
+        return Fraction(1), Fraction(0)
+    if isinstance(node, Num):
+        return Fraction(0), node.value
+    if isinstance(node, Mul) and len(node.items) == 2 and isinstance(node.items[0], Num):
+        slope, offset = _line(node.items[1])
+        return slope * node.items[0].value, offset * node.items[0].value
+    if isinstance(node, Add) and len(symbols(node)) == 1:
+        parts = [_line(item) for item in node.items]
+        return sum((p[0] for p in parts), Fraction(0)), sum((p[1] for p in parts), Fraction(0))
+    raise Unreadable("congruence")
 
 
 def named_set(letter: str, mark: str) -> Node:

@@ -8,6 +8,7 @@ from fractions import Fraction
 from butwait.transforms.verify.forms import Undefined
 
 _TERMS_OF_A_FUNCTION = 2_000
+_MOST_STIRLING = 200
 
 
 def count(name: str, values: list[Fraction]) -> Fraction | None:
@@ -45,9 +46,23 @@ def _combine(name: str, whole: list[int]) -> Fraction | None:
         for k in range(2, n + 1):
             before, here = here, (k - 1) * (before + here)
         return Fraction(here if n else 1)
+    if name in ("subsets", "cycles"):
+        return _stirling(name, n, whole[1])
     if name in ("binom", "perm"):
         k = whole[1]
         if k < 0 or min(k, abs(n - k)) > _TERMS_OF_A_FUNCTION or n.bit_length() > 64:
             return None
         return Fraction(math.comb(n, k) if name == "binom" else math.perm(n, k))
     return None
+
+
+def _stirling(name: str, n: int, k: int) -> Fraction | None:
+    """Stirling numbers: partitions into ``k`` subsets, or permutations with ``k`` cycles."""
+    if not 0 <= k <= n <= _MOST_STIRLING:
+        return Fraction(0) if k > n else None
+    row = [1] + [0] * k
+    for m in range(1, n + 1):
+        for j in range(min(m, k), 0, -1):
+            row[j] = row[j - 1] + (j if name == "subsets" else m - 1) * row[j]
+        row[0] = 0
+    return Fraction(row[k])

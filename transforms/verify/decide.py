@@ -31,13 +31,16 @@ from butwait.transforms.verify.readings import (
     any_name,
     as_choice,
     as_equation,
+    as_region,
+    as_roots,
     common_name,
     degrees_of,
+    indexed_name,
     record,
+    same_name,
     unnamed,
 )
 from butwait.transforms.verify.region import LINE, Region
-from butwait.transforms.verify.sets import region_of
 from butwait.transforms.verify.settle import Named, Settled, settle
 from butwait.transforms.verify.tree import (
     SCALARS,
@@ -61,9 +64,11 @@ from butwait.transforms.verify.tree import (
     Unreadable,
     symbols,
 )
-from butwait.transforms.verify.words import singular
+from butwait.transforms.verify.words import same_words
 
 _MOST_MATCHED = 60
+# Repeats are looked for among this many elements; among more, only those written alike.
+_MOST_DISTINCT = 20
 
 
 class Comparison:
@@ -72,10 +77,12 @@ class Comparison:
     Args:
         equal: Decides two scalars.
         limits: Bounds used while settling.
+        percent_optional: Whether the other tree may leave out the gold tree's percent sign.
     """
 
-    def __init__(self, equal: Equal, limits: Limits) -> None:
+    def __init__(self, equal: Equal, limits: Limits, *, percent_optional: bool = False) -> None:
         self.equal = equal
+        self.percent_optional = percent_optional
         self.limits = limits
         self.rule = "kind"
 
@@ -173,7 +180,7 @@ class Comparison:
 
     def _named(self, a: Settled, b: Settled) -> bool | None:
         if isinstance(a, Named) and isinstance(b, Named):
-            if a.name == b.name or isinstance(a.name, Text) or isinstance(b.name, Text):
+            if same_name(a.name, b.name):
                 return self.settled(a.value, b.value)
             one, two = record(a), record(b)
             if one and two:
@@ -207,6 +214,10 @@ class Comparison:
             return every([self._plain(value, other[name]) for name, value in one])
         record, rest = (one, b) if one else (two, a)
         assert record is not None
+        roots = as_roots(rest, indexed_name(a if one else b))
+        if roots is not None:
+            values = [value for _, value in record]
+            return self._match(values, roots) if len(roots) == len(values) else False
         if not isinstance(rest, Seq) or rest.kind == "set" or any_name(rest):
             return False
         if len(rest.items) != len(record):
@@ -256,8 +267,9 @@ class Comparison:
         return self._say(rule, result)
 
     def _distinct(self, items: list[Node]) -> list[Node]:
-        if len(items) > _MOST_MATCHED:
-            return list(dict.fromkeys(items))
+        items = list(dict.fromkeys(items))
+        if len(items) > _MOST_DISTINCT:
+            return items
         kept: list[Node] = []
         for item in items:
             if not any(self._plain(item, other) is True for other in kept):
@@ -278,7 +290,7 @@ class Comparison:
         return None if unsure else True
 
     def _regions(self, a: Settled, b: Settled) -> bool | None:
-        one, two = self._as_region(a), self._as_region(b)
+        one, two = as_region(a, self.limits), as_region(b, self.limits)
         if one is None or two is None:
             return False
         if len(one.pieces) != len(two.pieces):
@@ -289,15 +301,6 @@ class Comparison:
             if every([self._pieces(x, y) for x, y in turned]) is True:
                 return True
         return in_order
-
-    def _as_region(self, node: Settled) -> Region | None:
-        if isinstance(node, Region):
-            return node
-        if isinstance(node, Named | Text):
-            return None
-        if (isinstance(node, Seq) and node.kind == "tuple") or isinstance(node, Seq | NamedSet):
-            return region_of(node, self.limits)
-        return None
 
     def _pieces(
         self, a: tuple[Node, Node, bool, bool], b: tuple[Node, Node, bool, bool]
@@ -359,7 +362,7 @@ class Comparison:
     def _words(self, a: Settled, b: Settled) -> bool | None:
         """Texts, and sets with a name."""
         if isinstance(a, Text) and isinstance(b, Text):
-            return self._say("text", singular(a.words) == singular(b.words))
+            return self._say("text", same_words(a.words, b.words))
         if isinstance(a, NamedSet) and isinstance(b, NamedSet):
             return self._say("set", a.name == b.name)
         return self._say("kind", False)
@@ -377,7 +380,9 @@ class Comparison:
         if isinstance(a, Unit) or isinstance(b, Unit):
             return self._say("unit", same_units(a, b, self.equal))
         if isinstance(a, Percent) or isinstance(b, Percent):
-            return self._say("percent", same_percents(a, b, self.equal))
+            return self._say(
+                "percent", same_percents(a, b, self.equal, optional=self.percent_optional)
+            )
         if not isinstance(a, SCALARS) or not isinstance(b, SCALARS):
             return self._say("kind", False)
         result = self.equal(a, b)

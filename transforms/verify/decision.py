@@ -6,6 +6,7 @@ Repeated pairs are remembered: many samples of a question give the same answer.
 from __future__ import annotations
 
 import re
+import time
 from functools import lru_cache
 
 from butwait.schemas.errors import VerifierError
@@ -58,12 +59,23 @@ def decide(
 
 
 def _pair(gold: str, answer: str, limits: Limits, mode: Mode, wait: bool) -> Found:
+    start = time.perf_counter()
     found = _in_process(gold, answer, limits, mode)
     if found is not None:
         return found
     if not wait:
         raise WorkerNeeded
-    return _symbolic(gold, answer, limits, mode)
+    return _symbolic(gold, answer, limits, mode, _Spent(time.perf_counter() - start))
+
+
+class _Spent(float):
+    """Seconds that a check has taken already; no part of the memory's key."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Spent)
+
+    def __hash__(self) -> int:
+        return 0
 
 
 @lru_cache(maxsize=8192)
@@ -77,9 +89,13 @@ def _in_process(gold: str, answer: str, limits: Limits, mode: Mode) -> Found | N
 
 
 @lru_cache(maxsize=8192)
-def _symbolic(gold: str, answer: str, limits: Limits, mode: Mode) -> Found:
-    """A worker's verdict, remembered with its timeouts: one pair, one verdict in a process."""
-    reply = shared_pool().compare(gold, answer, limits, mode)
+def _symbolic(gold: str, answer: str, limits: Limits, mode: Mode, spent: _Spent) -> Found:
+    """A worker's verdict, remembered with its timeouts: one pair, one verdict in a process.
+
+    The worker has what the bounded stages left of the time, but half of it at least.
+    """
+    left = limits._replace(worker_s=max(limits.worker_s - spent, limits.worker_s / 2))
+    reply = shared_pool().compare(gold, answer, left, mode)
     report = reply.get("report")
     if report in ("timeout", "memory"):
         return Found("timeout", report, f"undecided within {limits.worker_s:g} s")

@@ -26,6 +26,7 @@ from butwait.transforms.verify.normal import Field
 from butwait.transforms.verify.tree import SCALARS, Chain, Node, symbols
 
 _ONE = Fraction(1)
+_MOST_DEGREE = 30
 Sides = tuple[Node, Node]
 
 
@@ -89,7 +90,7 @@ def _cleared(left: Node, right: Node, limits: Limits) -> Form:
     exact = Exact(limits)
     if not isinstance(left, SCALARS) or not isinstance(right, SCALARS):
         raise Undefined
-    form = exact.sub(exact.form(left), exact.form(right))
+    form = _without_excluded_roots(exact.sub(exact.form(left), exact.form(right)))
     lowest: dict[Generator, Fraction] = {}
     for mono, _ in form.num:
         for generator, power in mono:
@@ -101,6 +102,56 @@ def _cleared(left: Node, right: Node, limits: Limits) -> Form:
     for mono, scale in form.num:
         num[_shifted(mono, lowest)] = scale
     return Form(frozenset(num.items()), frozenset({(frozenset(), _ONE)}))
+
+
+def _without_excluded_roots(form: Form) -> Form:
+    """The form without the roots of its numerator where its denominator is zero, too.
+
+    ``(x^2 - 1)/(x - 1) = 0`` has one root. Forms of several variables stay as they are.
+    """
+    above, below = _one_variable(form.num), _one_variable(form.den)
+    if above is None or below is None or above[0] != below[0] or len(below[1]) < 2:
+        return form
+    top = above[1]
+    while len(common := _common_divisor(top, below[1])) > 1:
+        top = _divided(top, common)[0]
+    name: Generator = ("v", above[0])
+    terms = {
+        frozenset({(name, Fraction(k))} if k else ()): scale for k, scale in enumerate(top) if scale
+    }
+    return Form(frozenset(terms.items()), form.den)
+
+
+def _one_variable(
+    poly: frozenset[tuple[Monomial, Fraction]],
+) -> tuple[str, list[Fraction]] | None:
+    """Name and coefficients, lowest first, of a polynomial in one variable; None for others."""
+    names = {g for mono, _ in poly for g, _ in mono}
+    if len(names) != 1 or not poly:
+        return None
+    ((kind, name, *_),) = names
+    powers = {sum((e for _, e in mono), Fraction(0)): scale for mono, scale in poly}
+    if kind != "v" or any(e.denominator != 1 or not 0 <= e <= _MOST_DEGREE for e in powers):
+        return None
+    return str(name), [powers.get(Fraction(k), Fraction(0)) for k in range(int(max(powers)) + 1)]
+
+
+def _divided(a: list[Fraction], b: list[Fraction]) -> tuple[list[Fraction], list[Fraction]]:
+    """Quotient and remainder of two polynomials."""
+    rest, out = list(a), [Fraction(0)] * max(len(a) - len(b) + 1, 1)
+    while len(rest) >= len(b):
+        shift = len(rest) - len(b)
+        out[shift] = rest[-1] / b[-1]
+        rest = [x - out[shift] * (b[k - shift] if k >= shift else 0) for k, x in enumerate(rest)]
+        while rest and not rest[-1]:
+            rest.pop()
+    return out, rest
+
+
+def _common_divisor(a: list[Fraction], b: list[Fraction]) -> list[Fraction]:
+    while b:
+        a, b = b, _divided(a, b)[1]
+    return a
 
 
 def _shifted(mono: Monomial, lowest: dict[Generator, Fraction]) -> Monomial:

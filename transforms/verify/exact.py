@@ -25,14 +25,19 @@ from butwait.transforms.verify.forms import (
     Undefined,
     as_rational,
     as_term,
+    below_zero,
     factor,
+    flips,
     generators,
+    is_real_name,
+    is_whole,
+    positive,
     sign_key,
 )
 from butwait.transforms.verify.modular import remainder
 from butwait.transforms.verify.normal import Field
 from butwait.transforms.verify.radicals import denested
-from butwait.transforms.verify.series import terms
+from butwait.transforms.verify.series import geometric, terms
 from butwait.transforms.verify.tree import (
     BINDERS,
     Add,
@@ -51,7 +56,6 @@ from butwait.transforms.verify.trig import INVERSE, any_trig, inverse_trig, trig
 _UNKNOWN_BASE = Form(
     frozenset({(frozenset({(("v", "log base"), Fraction(1))}), Fraction(1))}), ONE_DEN
 )
-_POSITIVE_CONSTANTS = frozenset({PI, E})
 _HALF = Fraction(1, 2)
 # Python writes no longer number as text; in bits.
 _MOST_DECADES = 10_000
@@ -121,6 +125,9 @@ class Exact(Field):
         if base.den != ONE_DEN:
             upper = Form(base.num, ONE_DEN)
             lower = Form(base.den, ONE_DEN)
+            if exponent.denominator % 2 == 0 and below_zero(upper):
+                # The root of -1/x is real where x is below zero: 1 / sqrt(-x).
+                upper, lower = self.neg(upper), self.neg(lower)
             return self.div(self.root_power(upper, exponent), self.root_power(lower, exponent))
         term = as_term(base)
         if term is not None and IMAGINARY not in dict(term[0]):
@@ -141,15 +148,23 @@ class Exact(Field):
 
     def _root_of_term(self, mono: Monomial, scale: Fraction, exponent: Fraction) -> Form:
         even = exponent.denominator % 2 == 0
+        if even and scale < 0 and any(flips(g, e) for g, e in mono):
+            return self._root_of_negative(mono, scale, exponent)
         result = self.rational_power(scale, exponent)
         for generator, power in mono:
-            if even and power.denominator == 1 and power % 2 == 0 and not _positive(generator):
+            if even and power.numerator % 2 == 0 and not positive(generator):
                 inner = ("f", "abs", self.atom(generator))
                 part = self.atom(inner, power * exponent)
             else:
                 part = self._term_power(frozenset({(generator, power)}), Fraction(1), exponent)
             result = self.mul(result, part)
         return result
+
+    def _root_of_negative(self, mono: Monomial, scale: Fraction, exponent: Fraction) -> Form:
+        """An even root of ``-x``: real where x is below zero, so not i times the root of x."""
+        kept = frozenset((g, e) for g, e in mono if flips(g, e))
+        inner = self.atom(("b", Form(frozenset({(kept, Fraction(-1))}), ONE_DEN)), exponent)
+        return self.mul(self._root_of_term(mono - kept, -scale, exponent), inner)
 
     def _general_power(self, base: Form, exponent: Form) -> Form:
         term = as_term(base)
@@ -167,6 +182,9 @@ class Exact(Field):
 
     def _symbolic(self, generator: Generator, power: Fraction, exponent: Form) -> Form:
         """``generator ** (power * exponent)``, the exponent split into its terms."""
+        if power.numerator % 2 == 0 and not positive(generator) and not is_whole(exponent):
+            # The square of a variable to a power is not the variable to twice that power.
+            return self.atom(("w", self.atom(generator, power), exponent))
         if exponent.den != ONE_DEN:
             return self.atom(("w", generator, exponent), power)
         result = self.rational(1)
@@ -217,6 +235,9 @@ class Exact(Field):
 
     def _series(self, node: Fn) -> Form:
         """A finite sum or product, term by term; other bound variables have no form."""
+        closed = geometric(node)
+        if closed is not None:
+            return self.form(closed)
         parts = terms(node) if node.name in ("sum", "prod") else None
         if parts is None:
             raise TooBig
@@ -293,7 +314,7 @@ class Exact(Field):
         mono, scale = term
         if not scale:
             raise Undefined
-        if scale < 0 or any(not _positive(g) and g[0] != "v" for g, _ in mono):
+        if scale < 0 or any(not positive(g) and g[0] != "v" for g, _ in mono):
             return self.atom(("f", "log", argument))
         if len(mono) > 1 and any(g[0] == "v" for g, _ in mono):
             return self.atom(("f", "log", argument))
@@ -301,7 +322,7 @@ class Exact(Field):
         parts: list[tuple[Generator, Fraction]] = list(mono)
         parts += [(("p", p), Fraction(n)) for p, n in factor(scale)] if scale != 1 else []
         for generator, power in parts:
-            if generator[0] == "v" and power.denominator == 1 and power % 2 == 0:
+            if generator[0] == "v" and power.numerator % 2 == 0:
                 return self.atom(("f", "log", argument))
             result = self.add(result, self.mul(self._log_of(generator), self.rational(power)))
         return result
@@ -320,13 +341,14 @@ class Exact(Field):
         value = as_rational(argument)
         if value is not None:
             return self.rational(abs(value))
-        if (
-            all(_positive(g) or g == IMAGINARY for g in generators(argument))
-            and argument.den == ONE_DEN
-        ):
+        if argument.den != ONE_DEN:
+            upper, lower = Form(argument.num, ONE_DEN), Form(argument.den, ONE_DEN)
+            return self.div(self._abs(upper), self._abs(lower))
+        inside = generators(argument)
+        if all(positive(g) or g == IMAGINARY or is_real_name(g) for g in inside):
             real = frozenset((m, c) for m, c in argument.num if IMAGINARY not in dict(m))
             turned = self.mul(Form(argument.num - real, ONE_DEN), self.neg(self.atom(IMAGINARY)))
-            if len(real) <= 1 and not turned.num:
+            if len(real) <= 1 and not turned.num and all(map(positive, inside)):
                 return Form(frozenset((m, abs(c)) for m, c in real), ONE_DEN)
             if turned.num:
                 both = self.add(self.power(Form(real, ONE_DEN), 2), self.power(turned, 2))
@@ -359,12 +381,3 @@ def _power_of_ten(argument: Form) -> int | None:
         if other == "1" and text.strip("0") == "1":
             return sign * (len(text) - 1)
     return None
-
-
-def _positive(generator: Generator) -> bool:
-    if generator[0] == "w":
-        base, power = generator[1], generator[2]
-        if isinstance(power, frozenset) and any(g == IMAGINARY for g, _ in power):
-            return False
-        return isinstance(base, tuple) and (base in _POSITIVE_CONSTANTS or base[0] == "p")
-    return generator[0] == "p" or generator in _POSITIVE_CONSTANTS

@@ -15,7 +15,7 @@ from butwait.transforms.verify.check import Check, Kind, judge
 from butwait.transforms.verify.differences import differences
 from butwait.transforms.verify.golds import read_gold
 from butwait.transforms.verify.limits import DEFAULT, Limits
-from butwait.transforms.verify.mode import AnswerType, Mode
+from butwait.transforms.verify.mode import AnswerType, Mode, mode_of
 from butwait.transforms.verify.rules import meaning
 from butwait.transforms.verify.staged import read_typed
 
@@ -70,7 +70,7 @@ def explain(
     verdict = judge(check, limits)
     if verdict.rule == "bad_argument":
         return Explanation(verdict, (verdict.detail or "",))
-    mode = Mode(answer_type, tolerance)
+    mode = mode_of(kind, answer_type, tolerance)
     steps = [_where(prediction, limits)] if kind == "trace" else []
     bare = read_gold(gold, limits, mode).text
     steps.append(f"gold: {_reading(bare, limits, mode)}")

@@ -7,6 +7,7 @@ with it.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -174,3 +175,71 @@ def sign_key(form: Form) -> Fraction:
     """Coefficient of a fixed term, for choosing between a form and its negative."""
     num = dict(form.num)
     return num[max(num, key=mono_order)] if num else _ZERO
+
+
+# -- signs ----------------------------------------------------------------------------------------
+
+# Letters that stand for complex numbers; every other variable is real.
+WHOLE_NAMES = frozenset("nkmNKM")
+_COMPLEX_NAMES = frozenset({"z", "w", "omega"})
+
+
+def is_complex_name(name: str) -> bool:
+    """Whether a variable of this name stands for complex numbers."""
+    return name.partition("_")[0].rstrip("'*") in _COMPLEX_NAMES
+
+
+def positive(generator: Generator) -> bool:
+    """Whether a generator is known to be above zero."""
+    if generator[0] == "w":
+        base, power = generator[1], generator[2]
+        if isinstance(power, frozenset) and any(g == IMAGINARY for g, _ in power):
+            return False
+        return isinstance(base, tuple) and (base in (PI, E) or base[0] == "p")
+    return generator[0] == "p" or generator in (PI, E)
+
+
+def flips(generator: Generator, power: Fraction) -> bool:
+    """Whether a power of a generator may be real and below zero."""
+    odd = power.numerator % 2 == 1 and power.denominator % 2 == 1
+    return odd and generator != IMAGINARY and not positive(generator)
+
+
+def below_zero(form: Form) -> bool:
+    """Whether a form is one term with a negative coefficient."""
+    term = as_term(form)
+    return term is not None and term[1] < 0
+
+
+def is_real_name(generator: Generator) -> bool:
+    """Whether a generator is a variable that stands for real numbers."""
+    return generator[0] == "v" and not is_complex_name(str(generator[1]))
+
+
+def is_whole(form: Form) -> bool:
+    """Whether a form is a whole-number combination of names that count something."""
+    return form.den == ONE_DEN and all(
+        scale.denominator == 1
+        and all(g[0] == "v" and g[1] in WHOLE_NAMES and e.denominator == 1 and e > 0 for g, e in m)
+        for m, scale in form.num
+    )
+
+
+def may_be_complex(part: object) -> bool:
+    """Whether a form or a part of one holds the imaginary unit or the name of a complex number."""
+    return _holds(part, lambda g: g == IMAGINARY or (g[0] == "v" and not is_real_name(g)))
+
+
+def holds_variable(part: object) -> bool:
+    """Whether a form, a generator or any part of them holds a variable."""
+    return _holds(part, lambda g: g[0] == "v")
+
+
+def _holds(part: object, wanted: Callable[[Generator], bool]) -> bool:
+    if isinstance(part, Form):
+        return _holds(part.num, wanted) or _holds(part.den, wanted)
+    if isinstance(part, frozenset):
+        return any(_holds(x, wanted) for x in part)
+    if not isinstance(part, tuple) or not part:
+        return False
+    return wanted(part) or any(_holds(x, wanted) for x in part)

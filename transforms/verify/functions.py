@@ -27,6 +27,7 @@ from butwait.transforms.verify.tree import (
     negate,
     number,
     scalar,
+    symbols,
 )
 from butwait.transforms.verify.vocabulary import FUNCTIONS
 
@@ -34,7 +35,40 @@ if TYPE_CHECKING:
     from butwait.transforms.verify.grammar import Scalars
 
 _TRIG = frozenset({"sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh"})
-_INVERSE = {"sin": "asin", "cos": "acos", "tan": "atan", "cot": "acot"}
+_INVERSE = {"sin": "asin", "cos": "acos", "tan": "atan", "cot": "acot", "sinh": "asinh",
+            "cosh": "acosh", "tanh": "atanh"}  # fmt: skip
+_ONE = number(1)
+
+
+def read_fraction(p: Scalars) -> Node:
+    """A quotient; ``\\frac{dy}{dx}`` is a derivative, a name of its own."""
+    above, below = p.argument(), p.argument()
+    if not _is_differential(below):
+        return Div(above, below)
+    top, bottom = _differential(above), _differential(below)
+    if top is None or bottom is None or top[1] != bottom[1]:
+        raise Unreadable("a derivative of an expression")
+    # The variable of y' is x where nothing else is said.
+    variable = "" if bottom[0] == "x" else f" by {bottom[0]}"
+    return Sym(top[0] + "'" * top[1] + variable)
+
+
+def _is_differential(node: Node) -> bool:
+    return isinstance(node, Mul) and node.items[0] == Sym("d") and len(node.items) == 2
+
+
+def _differential(node: Node) -> tuple[str, int] | None:
+    """Name and order of ``dy``, ``d^2 y``, ``dx^2``."""
+    if not isinstance(node, Mul) or len(node.items) != 2:
+        return None
+    sign, what = node.items
+    for part, other in ((sign, what), (what, sign)):
+        if isinstance(part, Pow) and isinstance(part.exp, Num) and 2 <= part.exp.value <= 9:
+            name = other if part is sign else part.base
+            letter = part.base if part is sign else sign
+            if letter == Sym("d") and isinstance(name, Sym):
+                return name.name, int(part.exp.value)
+    return (what.name, 1) if sign == Sym("d") and isinstance(what, Sym) else None
 
 
 def read_root(p: Scalars, name: str) -> Node:
@@ -66,7 +100,7 @@ def read_function(p: Scalars, name: str) -> Node:
     argument = _function_argument(p, name)
     if name in ("gcd", "lcm", "max", "min"):
         items = argument.items if isinstance(argument, Seq) else (argument,)
-        return Fn(name, tuple(scalar(item) for item in items))
+        return _extreme(name, tuple(scalar(item) for item in items))
     if isinstance(argument, Matrix) and name == "det":
         return Fn("det", tuple(scalar(x) for row in argument.rows for x in row))
     return _apply(name, scalar(argument), base, power)
@@ -115,10 +149,55 @@ def _apply(name: str, argument: Node, base: Node | None, power: Node | None) -> 
     elif power == number(-1) or power == Num(Fraction(-1)):
         if name not in _INVERSE:
             raise Unreadable("inverse function")
-        return Fn(_INVERSE[name], (argument,))
+        return _apply(_INVERSE[name], argument, None, None)
+    elif name in ("asinh", "acosh", "atanh"):
+        value = _area_function(name, argument)
     else:
         value = Fn({"arcsin": "asin"}.get(name, name), (argument,))
     return value if power is None else Pow(value, power)
+
+
+def read_bars(p: Scalars, left: str) -> Node:
+    """What stands between bars: an absolute value, or the determinant of a matrix."""
+    p.deeper()
+    # Within sized bars a plain bar opens; within plain ones it closes.
+    outer, p.bars = p.bars, int(left == "|")
+    inner = p.sum()
+    p.expect("op", "|", "right|")
+    p.bars = outer
+    p.depth -= 1
+    if isinstance(inner, Matrix):
+        return Fn("det", tuple(cell for row in inner.rows for cell in row))
+    return Fn("abs", (scalar(inner),))
+
+
+def with_degrees(p: Scalars, base: Node) -> Node:
+    """A value in degrees, with minutes of arc after it."""
+    value: Node = Mul((scalar(base), Const("deg")))
+    if p.saw("num") and p.peek(1).text == "'":
+        minutes = Num(p.take().value / 60, False)
+        p.take()
+        p.accept("op", "'")
+        value = Add((value, Mul((minutes, Const("deg")))))
+    return value
+
+
+def _area_function(name: str, x: Node) -> Node:
+    """Inverse hyperbolic functions by their logarithms."""
+    if name == "atanh":
+        quotient = Div(Add((_ONE, x)), Add((_ONE, negate(x))))
+        return Mul((number(Fraction(1, 2)), Fn("log", (quotient,))))
+    inside = Add((Pow(x, number(2)), number(1 if name == "asinh" else -1)))
+    return Fn("log", (Add((x, Fn("root", (inside, number(2))))),))
+
+
+def _extreme(name: str, items: tuple[Node, ...]) -> Node:
+    """``max(a, b)`` with a variable as ``(a + b + |a - b|) / 2``; others by their name."""
+    if name in ("max", "min") and len(items) == 2 and any(map(symbols, items)):
+        gap: Node = Fn("abs", (Add((items[0], negate(items[1]))),))
+        gap = gap if name == "max" else negate(gap)
+        return Div(Add((*items, gap)), number(2))
+    return Fn(name, items)
 
 
 def read_angle(p: Scalars, name: str) -> Node:

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from butwait.schemas.verdict import VerdictName
 from butwait.transforms.answers import last_boxed
+from butwait.transforms.verify.budget import budget
 from butwait.transforms.verify.forms import Undefined
 from butwait.transforms.verify.limits import Limits
 from butwait.transforms.verify.mode import Mode
@@ -74,7 +75,8 @@ class Gold:
 def read_gold(gold: str, limits: Limits, mode: Mode) -> Gold:
     """What there is to check an answer against."""
     text = bare(gold)
-    unusable = _unusable(text, limits, mode)
+    with budget(limits.steps):
+        unusable = _unusable(text, limits, mode)
     return Gold(text, canonical_text(text, limits), unusable)
 
 
@@ -124,4 +126,5 @@ def _has_no_value(node: Node, limits: Limits) -> bool:
 def canonical_text(text: str | None, limits: Limits) -> str | None:
     """The canonical text of a bare answer, or None when it cannot be read."""
     node = read_cached(text, limits) if text is not None else ""
-    return None if isinstance(node, str) else render(node, limits)
+    with budget(limits.steps):
+        return None if isinstance(node, str) else render(node, limits)

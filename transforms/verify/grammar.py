@@ -17,9 +17,12 @@ from butwait.transforms.verify.decimals import (
 )
 from butwait.transforms.verify.functions import (
     read_angle,
+    read_bars,
     read_count,
+    read_fraction,
     read_function,
     read_root,
+    with_degrees,
 )
 from butwait.transforms.verify.lexer import Token
 from butwait.transforms.verify.limits import Limits
@@ -33,9 +36,9 @@ from butwait.transforms.verify.linear import (
 )
 from butwait.transforms.verify.names import read_name
 from butwait.transforms.verify.numerals import whole_number
+from butwait.transforms.verify.progressions import DOTS, summed
 from butwait.transforms.verify.series import SERIES, read_series
 from butwait.transforms.verify.tree import (
-    Add,
     Const,
     Div,
     Fn,
@@ -136,9 +139,12 @@ class Scalars:
         self.deeper()
         items = [self._signed()]
         while self.saw("op", "+", "-") or self.saw("cmd", "pm", "mp"):
-            items.append(self._signed())
+            # "1 + 2 + ... + n"
+            dots = self.peek(1).text == "ldots" and self.peek(2).text == "+"
+            items.append(DOTS if dots else self._signed())
+            self.at += 2 if dots else 0
         self.depth -= 1
-        return items[0] if len(items) == 1 else plus(items)
+        return items[0] if len(items) == 1 else plus(summed(items) if DOTS in items else items)
 
     def _signed(self) -> Node:
         sign, both = 1, 0
@@ -163,7 +169,7 @@ class Scalars:
         result = self.power()
         while True:
             if self.accept("op", "*"):
-                result = times(result, self._factor())
+                result = times(result, self._after_sign())
             elif self.accept("op", "/"):
                 result = Div(scalar(result), scalar(self._factor()))
             elif self.accept("cmd", "mod"):
@@ -179,6 +185,12 @@ class Scalars:
     def _joins_sets(self, left: Node) -> bool:
         """Whether a letter U stands for the union sign."""
         return self.saw("sym", "U") and isinstance(left, Span | Seq | NamedSet | SetOp)
+
+    def _after_sign(self) -> Node:
+        """A factor after a product sign, which may be a mixed number: ``2 * 3 1/4``."""
+        factor = self._factor()
+        written = isinstance(factor, Num) and factor.literal and factor.value.denominator == 1
+        return self._juxtapose(factor) if written and self.saw("cmd", "frac") else factor
 
     def _factor(self) -> Node:
         if self.accept("op", "-"):
@@ -236,7 +248,7 @@ class Scalars:
         while self.saw("op", "^"):
             self.take()
             if self.degree_sign():
-                base = self._degrees(base)
+                base = with_degrees(self, base)
             elif self.accept("cmd", "prime"):
                 break
             elif isinstance(base, Matrix):
@@ -255,15 +267,6 @@ class Scalars:
             self.at += 3
             return True
         return False
-
-    def _degrees(self, base: Node) -> Node:
-        value: Node = Mul((scalar(base), Const("deg")))
-        if self.saw("num") and self.peek(1).text == "'":
-            minutes = Num(self.take().value / 60, False)
-            self.take()
-            self.accept("op", "'")
-            value = Add((value, Mul((minutes, Const("deg")))))
-        return value
 
     def exponent(self) -> Node:
         """What stands after ``^``: right to left."""
@@ -287,7 +290,7 @@ class Scalars:
                 base = Fn("fact2" if double else "fact", (scalar(base),))
             elif self.saw("cmd", "circ"):
                 self.take()
-                base = self._degrees(base)
+                base = with_degrees(self, base)
             elif self.saw("op", "%") and self._percent_inside():
                 self.take()
                 base = Div(scalar(base), number(100))
@@ -311,11 +314,14 @@ class Scalars:
         if token.kind == "sym":
             return read_name(self, token.text)
         if token.kind == "open":
-            return self.bracket(token.text)
+            inner = self.bracket(token.text)
+            # A number in brackets is a factor, not the whole part of a mixed number.
+            plain = token.text == "(" and isinstance(inner, Num) and inner.literal
+            return Num(inner.value, False) if plain and isinstance(inner, Num) else inner
         if token.kind == "cmd":
             return self._command(token.text)
         if token.kind == "op" and token.text in ("|", "left|"):
-            return self._bars(token.text)
+            return read_bars(self, token.text)
         if token.kind == "op" and token.text == "!" and self.saw("num"):
             return Fn("subfact", (scalar(self.atom()),))
         raise Unreadable(f"unexpected {token.text!r}")
@@ -339,21 +345,9 @@ class Scalars:
             parts.append(token.text)
         return "".join(parts[:-1])
 
-    def _bars(self, left: str) -> Node:
-        self.deeper()
-        # Within sized bars a plain bar opens; within plain ones it closes.
-        outer, self.bars = self.bars, int(left == "|")
-        inner = self.sum()
-        self.expect("op", "|", "right|")
-        self.bars = outer
-        self.depth -= 1
-        if isinstance(inner, Matrix):
-            return Fn("det", tuple(cell for row in inner.rows for cell in row))
-        return Fn("abs", (scalar(inner),))
-
     def _command(self, name: str) -> Node:
         if name == "frac":
-            return Div(self.argument(), self.argument())
+            return read_fraction(self)
         if name in ("binom", "perm"):
             return read_count(self, name)
         if name in ("cbrt", "overline"):

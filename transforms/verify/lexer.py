@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from butwait.transforms.verify.clean import matching_brace
+from butwait.transforms.verify.habits import matching_brace
 from butwait.transforms.verify.limits import Limits
 from butwait.transforms.verify.numerals import (
     BASE_WORDS,
@@ -371,6 +371,8 @@ class Lexer:
         if not self.tokens:
             return False
         last = self.tokens[-1]
+        if last.text == "*" and len(self.tokens) > 1 and self.tokens[-2].kind == "unit":
+            return True
         return last.kind in ("num", "close", "unit", "sym", "text") or last.text in ("/", "pi")
 
 

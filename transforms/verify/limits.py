@@ -20,6 +20,7 @@ class Limits(NamedTuple):
         depth: Deepest nesting of brackets, fractions and powers.
         digits: Most decimal digits of one number, written or computed.
         terms: Most products of terms in one normal form.
+        steps: Most products of terms in all parts of one answer, or of one comparison.
         worker_s: Wall seconds of one symbolic comparison; beyond it the worker is killed.
         memory_mb: Address space of one symbolic worker beyond what it starts with.
     """
@@ -30,6 +31,7 @@ class Limits(NamedTuple):
     depth: int = 120
     digits: int = 10_000
     terms: int = 4_000
+    steps: int = 20_000
     worker_s: float = 1.0
     memory_mb: int = 1_024
 

@@ -6,6 +6,7 @@ unevaluated cells. Leaves out: named matrices.
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from butwait.transforms.verify.tree import (
@@ -19,9 +20,12 @@ from butwait.transforms.verify.tree import (
     Num,
     Seq,
     Unreadable,
+    children,
     negate,
     number,
+    plain_value,
     scalar,
+    symbols,
 )
 
 if TYPE_CHECKING:
@@ -31,6 +35,7 @@ Rows = tuple[tuple[Node, ...], ...]
 _MOST_CELLS = 100
 _MOST_PAIRS = 400
 _MOST_POWER = 12
+_MOST_PARTS = 4_000
 
 
 def times(left: Node, right: Node) -> Node:
@@ -48,6 +53,9 @@ def times(left: Node, right: Node) -> Node:
         return _scaled(left, right)
     if isinstance(left, Matrix) and isinstance(right, SCALARS):
         return _scaled(right, left)
+    if isinstance(left, SCALARS) and not symbols(left) and _is_vector(right):
+        assert isinstance(right, Seq)
+        return Seq("tuple", tuple(Mul((left, item)) for item in right.items))
     if _is_set(left) and _is_set(right):
         return _pairs(left, right)
     raise Unreadable("a product of shapes")
@@ -130,11 +138,34 @@ def _scaled(factor: Node, node: Matrix) -> Matrix:
 def _product(left: Rows, right: Rows) -> Rows:
     if len(left[0]) != len(right) or len(left) * len(right[0]) * len(right) > _MOST_CELLS:
         raise Unreadable("matrices that have no product")
+    room = _MOST_PARTS
+    for row in (*left, *right):
+        for cell in row:
+            room -= _parts(cell, room)
     columns = list(zip(*right, strict=True))
     return tuple(tuple(_dot(row, column) for column in columns) for row in left)
 
 
+def _parts(cell: Node, most: int) -> int:
+    """How many nodes a cell has; cells of products hold whole rows and columns.
+
+    Raises:
+        Unreadable: More than ``most``.
+    """
+    count, stack = 0, [cell]
+    while stack:
+        count += 1
+        if count > most:
+            raise Unreadable("a product of matrices that grows too large")
+        stack.extend(children(stack.pop()))
+    return count
+
+
 def _dot(row: tuple[Node, ...], column: tuple[Node, ...]) -> Node:
+    numbers = [(plain_value(a), plain_value(b)) for a, b in zip(row, column, strict=True)]
+    known = [a * b for a, b in numbers if a is not None and b is not None]
+    if len(known) == len(numbers):
+        return number(sum(known, Fraction(0)))
     parts = tuple(Mul((a, b)) for a, b in zip(row, column, strict=True))
     return parts[0] if len(parts) == 1 else Add(parts)
 
@@ -163,6 +194,12 @@ def _cofactor(rows: Rows, row: int, column: int) -> Node:
 
 def _determinant(rows: Rows) -> Node:
     return Fn("det", tuple(cell for row in rows for cell in row))
+
+
+def _is_vector(node: Node) -> bool:
+    """Whether a node is a tuple of scalars."""
+    plain = isinstance(node, Seq) and node.kind == "tuple"
+    return plain and isinstance(node, Seq) and all(isinstance(x, SCALARS) for x in node.items)
 
 
 def _is_set(node: Node) -> bool:

@@ -9,7 +9,14 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-from butwait.transforms.verify.forms import ONE_DEN, Form, TooBig, Undefined
+from butwait.transforms.verify.forms import (
+    ONE_DEN,
+    Form,
+    TooBig,
+    Undefined,
+    as_term,
+    holds_variable,
+)
 from butwait.transforms.verify.normal import Field
 
 _MOST_POWER = 40
@@ -41,6 +48,8 @@ def logs_cancel(field: Field, difference: Form) -> bool:
             found.append((generator[2], scale))
         else:
             return False
+    if not all(_one_sided(form) for form, _ in found):
+        return False
     whole = math.lcm(*(scale.denominator for _, scale in found))
     powers = [(form, int(scale * whole)) for form, scale in found]
     if max(abs(n) for _, n in powers) > _MOST_POWER:
@@ -55,3 +64,19 @@ def logs_cancel(field: Field, difference: Form) -> bool:
         return field.equal(above, below)
     except (TooBig, Undefined):
         return False
+
+
+def _one_sided(form: Form) -> bool:
+    """Whether the logarithm of a form ends where its variables do.
+
+    ``log(x^2)`` goes on below zero where ``2 log x`` does not: two functions.
+    """
+    names = {g for m, _ in (*form.num, *form.den) for g, _ in m if holds_variable(g)}
+    if not names:
+        return True
+    term = as_term(form)
+    return term is not None and all(
+        (g[0] == "v" and e.numerator % 2 == 1) or g[:2] == ("f", "abs")
+        for g, e in term[0]
+        if g in names
+    )

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from butwait.transforms.verify.functions import read_call, read_indexed_count
-from butwait.transforms.verify.tree import Const, Node, Sym
+from butwait.transforms.verify.tree import Const, Fn, Mul, Node, Num, Pow, Sym, scalar
 
 if TYPE_CHECKING:
     from butwait.transforms.verify.grammar import Scalars
 
 _RELATIONS = frozenset({"=", "<", ">", "le", "ge", "ne"})
 _CALLABLE = frozenset("fghFGH")
+# Functions only where their value is named; products of letters elsewhere.
+_NAMED_FUNCTIONS = frozenset("pqrstuvyPQRSTUV")
 
 
 def read_name(p: Scalars, name: str) -> Node:
@@ -36,7 +40,31 @@ def read_name(p: Scalars, name: str) -> Node:
         return read_call(p, name)
     if name[0] in _CALLABLE and p.saw("open", "(") and not p.next.space:
         return read_call(p, name)
+    if name == "zeta" and p.saw("open", "("):
+        return _zeta(scalar(p.atom()))
+    if name.rstrip("'") in _NAMED_FUNCTIONS and p.saw("open", "(") and _names_a_value(p):
+        return Fn("call", (Sym(name), scalar(p.atom())))
     return Sym(name)
+
+
+def _zeta(argument: Node) -> Node:
+    """Riemann's function: at even numbers a rational multiple of a power of pi."""
+    n = int(argument.value) if isinstance(argument, Num) else 0
+    if n < 2 or n % 2 or n > 40 or not isinstance(argument, Num) or argument.value != n:
+        return Fn("call", (Sym("zeta"), argument))
+    numbers = [Fraction(1)]
+    for m in range(1, n + 1):
+        terms = (math.comb(m + 1, k) * numbers[k] for k in range(m))
+        numbers.append(-sum(terms, Fraction(0)) / (m + 1))
+    scale = abs(numbers[n]) * Fraction(2 ** (n - 1), math.factorial(n))
+    return Mul((Num(scale, False), Pow(Const("pi"), Num(Fraction(n), False))))
+
+
+def _names_a_value(p: Scalars) -> bool:
+    """Whether ``(x) =`` or ``(-1) =`` follows: the letter before it is a function."""
+    at = 2 if p.peek(1).text == "-" else 1
+    inside, close, after = p.peek(at), p.peek(at + 1), p.peek(at + 2)
+    return inside.kind in ("sym", "num") and close.text == ")" and after.text == "="
 
 
 def _lists_inside(p: Scalars) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
+from butwait.transforms.verify.budget import spend
 from butwait.transforms.verify.forms import (
     IMAGINARY,
     ONE_DEN,
@@ -21,6 +22,7 @@ from butwait.transforms.verify.forms import (
     Undefined,
     as_term,
     factor,
+    may_be_complex,
     mono_order,
     over_one,
     sign_key,
@@ -140,7 +142,7 @@ class Field:
 
     def _poly_mul(self, a: Poly, b: Poly) -> Poly | Form:
         self.left -= len(a) * len(b)
-        if self.left < 0:
+        if self.left < 0 or not spend(len(a) * len(b)):
             raise TooBig
         out: Poly = {}
         extra: Form | None = None
@@ -259,7 +261,7 @@ class Field:
         self, powers: dict[Generator, Fraction], generator: Generator, exponent: Fraction
     ) -> Form | None:
         argument = generator[2]
-        if exponent.denominator != 1 or not isinstance(argument, Form):
+        if exponent.denominator != 1 or not isinstance(argument, Form) or may_be_complex(argument):
             return None
         whole = int(exponent)
         even = whole - (whole % 2)

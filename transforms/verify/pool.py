@@ -30,7 +30,8 @@ class Worker:
     """One supervisor process and its pipes; used by one thread at a time."""
 
     def __init__(self) -> None:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        # One arena: memory that is set aside for threads would not count against the cap.
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
         environment.pop("PYTHONINSPECT", None)
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "butwait.transforms.verify.worker"],

@@ -5,6 +5,7 @@ Leaves out: what units are worth (``units``).
 
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -62,12 +63,12 @@ def _dollars(p: Scalars) -> Node | None:
 
 def _money(p: Scalars, sign: Node, currency: str) -> Node:
     value = scalar(p.sum())
-    node: Node = _unit([(currency, 1)], Mul((sign, value)))
+    rest: list[tuple[str, int]] = []
     if p.next.kind in _UNIT_TAIL and p.next.text in (*_DOLLAR_WORDS, currency):
         p.take()
-    elif p.next.kind in _UNIT_TAIL:
-        _unit_parts(p)
-    return node
+    if p.next.kind in _UNIT_TAIL or p.saw("op", "/"):
+        rest = _unit_parts(p)
+    return _unit([(currency, 1), *rest], Mul((sign, value)))
 
 
 def _percent(node: Node) -> Node:
@@ -98,6 +99,18 @@ def _with_units(p: Scalars, node: Node) -> Node:
         both = Add((Mul((total.value, total.factor)), Mul((more.value, more.factor))))
         total = Unit(both, total.dims, Num(_ONE, False))
     return total
+
+
+def put_together(items: list[Node]) -> Node | None:
+    """``7 dollars and 8 cents`` as one amount: units of one kind, each smaller than the last."""
+    units = [item for item in items if isinstance(item, Unit) and isinstance(item.factor, Num)]
+    if len(units) < len(items) or len({unit.dims for unit in units}) > 1:
+        return None
+    sizes = [unit.factor.value for unit in units if isinstance(unit.factor, Num)]
+    if any(a <= b for a, b in itertools.pairwise(sizes)):
+        return None
+    total = Add(tuple(Mul((unit.value, unit.factor)) for unit in units))
+    return Unit(total, units[0].dims, Num(_ONE, False))
 
 
 def _unit_parts(p: Scalars) -> list[tuple[str, int]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from butwait.transforms.verify.limits import Limits
+from butwait.transforms.verify.region import Region
+from butwait.transforms.verify.sets import region_of
 from butwait.transforms.verify.settle import Named, Settled, is_name
 from butwait.transforms.verify.tree import (
     SCALARS,
@@ -11,7 +14,9 @@ from butwait.transforms.verify.tree import (
     Clock,
     Const,
     Div,
+    Fn,
     Mul,
+    NamedSet,
     Node,
     Num,
     Percent,
@@ -19,10 +24,12 @@ from butwait.transforms.verify.tree import (
     Ratio,
     Seq,
     Sym,
+    Text,
     Unit,
     number,
 )
 from butwait.transforms.verify.units import LETTER_UNITS, read_unit
+from butwait.transforms.verify.words import singular
 
 Record = list[tuple[str, Node]]
 
@@ -44,6 +51,21 @@ def as_equation(node: Settled) -> tuple[Node, Node] | None:
     if isinstance(node, Named) and isinstance(node.value, SCALARS):
         return node.name, node.value
     return None
+
+
+def same_name(a: Node, b: Node) -> bool:
+    """Whether two names name the same: alike, one in fewer words, a letter for its word."""
+    a, b = (n.args[0] if isinstance(n, Fn) and n.name == "call" else n for n in (a, b))
+    if a == b:
+        return True
+    if isinstance(a, Text) and isinstance(b, Text):
+        one, two = set(singular(a.words).split()), set(singular(b.words).split())
+        return one <= two or two <= one
+    for words, letter in ((a, b), (b, a)):
+        if isinstance(words, Text):
+            initials = {word[0] for word in words.words.split()}
+            return not isinstance(letter, Sym) or letter.name[0].lower() in initials
+    return False
 
 
 def record(node: Settled) -> Record | None:
@@ -85,12 +107,44 @@ def common_name(node: Settled) -> str | None:
     return names.pop() if len(names) == 1 else None
 
 
+def indexed_name(node: Settled) -> str | None:
+    """The one letter of a list such as ``x_1 = 4, x_2 = -1``: roots in no order."""
+    if not isinstance(node, Seq) or node.kind == "tuple":
+        return None
+    names = [
+        item.items[0].name
+        if isinstance(item, Chain) and isinstance(item.items[0], Sym) and _name_and_value(item)
+        else ""
+        for item in node.items
+    ]
+    letters = {name.partition("_")[0] for name in names}
+    indexed = all("_" in name for name in names) and len(set(names)) == len(names)
+    return str(Sym(letters.pop())) if indexed and len(letters) == 1 else None
+
+
+def as_roots(node: Settled, letter: str | None) -> list[Node] | None:
+    """The values of a list without names or all named by ``letter``: roots in no order."""
+    if letter is None or not isinstance(node, Seq) or node.kind != "list":
+        return None
+    if common_name(node) != letter and any_name(node):
+        return None
+    found = unnamed(node)
+    return list(found.items) if isinstance(found, Seq) else None
+
+
 def unnamed(node: Settled) -> Settled:
     """``x = 1 or x = 2`` as the list of its values."""
     if common_name(node) is None or not isinstance(node, Seq):
         return node
     pairs = [_name_and_value(item) for item in node.items]
     return Seq(node.kind, tuple(pair[1] for pair in pairs if pair), node.joiner)
+
+
+def as_region(node: Settled, limits: Limits) -> Region | None:
+    """Real intervals, or the points of a collection, as a region."""
+    if isinstance(node, Region):
+        return node
+    return region_of(node, limits) if isinstance(node, Seq | NamedSet) else None
 
 
 def terms(node: Settled) -> tuple[Node, ...] | None:

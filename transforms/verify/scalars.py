@@ -6,8 +6,10 @@ Three-valued: ``None`` means that this stage cannot tell. Bounded by the limits,
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import lru_cache
 
 from butwait.transforms.verify.ball import Unknown, apart, enclose
+from butwait.transforms.verify.budget import budget, spend
 from butwait.transforms.verify.exact import Exact
 from butwait.transforms.verify.forms import (
     Form,
@@ -33,6 +35,8 @@ from butwait.transforms.verify.tree import (
     symbols,
 )
 
+# What it costs to look at all the points, in products of terms.
+_PROBE_STEPS = 20
 # Probe points: mixed signs, all positive, whole numbers, small; fixed, so verdicts repeat.
 _POINTS = (
     (1.3710937, 2.2197265, 0.7314453, 3.1181640, 1.9013671, 0.4384765),
@@ -41,6 +45,9 @@ _POINTS = (
     (4.0, 3.0, 5.0, 2.0, 7.0, 6.0),
     (7.0, 2.0, 3.0, 11.0, 4.0, 5.0),
     (0.1416015, 0.8730468, 0.3681640, 0.6254882, 0.5073242, 0.2836914),
+    (-7.3740234, 12.9072265, -23.1513671, 37.4091796, -11.8291015, 19.2470703),
+    (-1.2822265, -2.7119140, -0.5927734, -3.3876953, -1.7314453, -0.9482421),
+    (113.7197265, -57.2451171, 71.3388671, -141.9013671, 88.1611328, -97.6123046),
 )
 
 
@@ -111,10 +118,42 @@ def exact_form(node: Node, limits: Limits) -> Form | None:
     Raises:
         Undefined: The scalar has no value.
     """
-    try:
-        return Exact(limits).form(node)
-    except (TooBig, RecursionError, OverflowError):
+    form, cost = _formed(_Same(node), limits)
+    if not spend(cost):
         return None
+    if isinstance(form, Undefined):
+        raise form
+    return form
+
+
+class _Same:
+    """A tree as a key: the same object, whose parts need not be compared."""
+
+    __slots__ = ("node",)
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.node is other.node
+
+    def __hash__(self) -> int:
+        return id(self.node)
+
+
+@lru_cache(maxsize=256)
+def _formed(key: _Same, limits: Limits) -> tuple[Form | Undefined | None, int]:
+    """The form of a tree (None: too big) and the steps that it took, whoever asks for it again."""
+    exact = Exact(limits)
+    with budget(limits.terms * 2):
+        form: Form | Undefined | None
+        try:
+            form = exact.form(key.node)
+        except Undefined as reason:
+            form = Undefined(*reason.args)
+        except (TooBig, RecursionError, OverflowError):
+            form = None
+    return form, 1 + limits.terms - exact.left
 
 
 def _compare_forms(left: Form, right: Form, limits: Limits) -> bool | None:
@@ -138,6 +177,8 @@ def _compare_forms(left: Form, right: Form, limits: Limits) -> bool | None:
 
 def shown_different(a: Node, b: Node) -> bool:
     """Whether enclosures or residues show that the values differ somewhere."""
+    if not spend(_PROBE_STEPS):
+        return False
     names = sorted(symbols(a) | symbols(b))
     real = bool(names) and not (contains(a, "i") or contains(b, "i"))
     for values in _POINTS if names else ((),):

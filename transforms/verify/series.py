@@ -7,6 +7,7 @@ variable, point))``. Leaves out: their closed forms (``symbolic``).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from butwait.transforms.verify.tree import (
@@ -21,8 +22,10 @@ from butwait.transforms.verify.tree import (
     Pow,
     Sym,
     Unreadable,
+    negate,
     number,
     scalar,
+    symbols,
 )
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
 SERIES = frozenset({"sum", "prod", "int", "lim"})
 _MOST_TERMS = 1_000
+_FEW_TERMS = 30
 
 
 def read_series(p: Scalars, name: str) -> Node:
@@ -111,6 +115,22 @@ def terms(node: Fn) -> Iterator[Node] | None:
     if last - first >= _MOST_TERMS:
         return None
     return (substitute(body, variable.name, number(k)) for k in range(first, last + 1))
+
+
+def geometric(node: Fn) -> Node | None:
+    """The closed form of a long sum of powers ``b^k`` over ``k``, or None."""
+    if node.name != "sum":
+        return None
+    body, variable, low, high = node.args
+    if not isinstance(body, Pow) or body.exp != variable or not isinstance(variable, Sym):
+        return None
+    base = body.base
+    if variable.name in symbols(base) or base == Num(Fraction(1)):
+        return None
+    if isinstance(low, Num) and isinstance(high, Num) and high.value - low.value < _FEW_TERMS:
+        return None
+    above = Add((Pow(base, Add((high, number(1)))), negate(Pow(base, low))))
+    return Div(above, Add((base, number(-1))))
 
 
 def substitute(node: Node, name: str, value: Node) -> Node:

@@ -29,13 +29,18 @@ from butwait.transforms.verify.tree import (
     SetOp,
     Span,
     Sym,
+    Unreadable,
     number,
     symbols,
 )
 
 
 def joined_region(node: Seq, limits: Limits) -> Region | None:
-    """Inequalities of one variable joined by "or" (union), "and" or a comma (both)."""
+    """Inequalities of one variable joined by "or" (union), "and" or a comma (both).
+
+    Raises:
+        Unreadable: Conditions joined by "and" that no number meets.
+    """
     names: set[str] = set()
     regions: list[Region] = []
     for item in node.items:
@@ -59,10 +64,19 @@ def joined_region(node: Seq, limits: Limits) -> Region | None:
         return None
     if node.joiner == "or" or names == {""}:
         return merge([piece for region in regions for piece in region.pieces], limits)
+    return _shared(regions, node.joiner, limits)
+
+
+def _shared(regions: list[Region], joiner: str, limits: Limits) -> Region | None:
+    """What all regions share; those joined by a comma that share nothing meant "or"."""
     result: Region | None = regions[0]
     for region in regions[1:]:
         result = intersect(result, region, limits) if result is not None else None
-    return result
+    if result is None or result.pieces:
+        return result
+    if joiner != "comma":
+        raise Unreadable("conditions that exclude each other")
+    return merge([piece for region in regions for piece in region.pieces], limits)
 
 
 def _is_point(item: Node) -> bool:

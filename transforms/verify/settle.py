@@ -189,21 +189,27 @@ def is_name(node: Node) -> bool:
     if isinstance(node, Fn) and node.name in ("call", "overline"):
         return True
     if isinstance(node, Fn) and node.name == "abs":
-        return is_name(node.args[0])  # the size of a set, the length of a segment
+        return _has_size(node.args[0])
     if isinstance(node, SetOp):
         return all(map(is_name, node.items))
     if isinstance(node, Text):
         return True
     if isinstance(node, Mul):
-        return all(isinstance(x, Sym) and x.name.isupper() for x in node.items) or (
-            len(node.items) == 2 and node.items[0] in _FUNCTION_LETTERS
-        )
+        return all(isinstance(x, Sym) and x.name.isupper() for x in node.items)
     if isinstance(node, Ratio):
         return all(map(is_name, node.items))
     return isinstance(node, Seq) and node.kind == "tuple" and all(map(is_name, node.items))
 
 
-_FUNCTION_LETTERS = tuple(Sym(c) for c in "pqrstuyPQRSTU")
+def _has_size(node: Node) -> bool:
+    """A set, a segment, a vector or a complex number: its bars make a name of its size.
+
+    ``|x| = 5`` is an equation of a real number, which has two roots.
+    """
+    return is_name(node) and not (isinstance(node, Sym) and node.name in _UNKNOWNS)
+
+
+_UNKNOWNS = frozenset("xytnmks")
 
 
 # -- sets -----------------------------------------------------------------------------------------

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import re
 
-from butwait.transforms.verify.braces import DOTS, read_braces, written_out
+from butwait.transforms.verify.braces import read_braces
 from butwait.transforms.verify.clean import clean_text
 from butwait.transforms.verify.conditions import congruence, named_set, with_condition
 from butwait.transforms.verify.grammar import Scalars
 from butwait.transforms.verify.lexer import Lexer, Token
 from butwait.transforms.verify.limits import Limits
 from butwait.transforms.verify.matrices import read_environment
-from butwait.transforms.verify.quantities import read_quantity
+from butwait.transforms.verify.progressions import DOTS, written_out
+from butwait.transforms.verify.quantities import put_together, read_quantity
 from butwait.transforms.verify.tree import (
     SCALARS,
     Chain,
@@ -39,6 +40,7 @@ from butwait.transforms.verify.words import (
     SET_NAMES,
     is_phrase,
     known_phrase,
+    list_of_number_words,
     list_of_words,
     number_word,
     plain_words,
@@ -47,6 +49,7 @@ from butwait.transforms.verify.words import (
 )
 
 _OPERATOR = re.compile(r"\\(?:sum|prod|i?int|oint|lim|forall|exists)(?![a-zA-Z])")
+_CROSS = re.compile(r"\\times ?\(?\\(?:vec|overrightarrow|mathbf|boldsymbol|bm|hat)(?![A-Za-z])")
 _RELATIONS = frozenset({"=", "<", ">", "le", "ge", "ne"})
 _RELATION_COMMANDS = frozenset({"in", "equiv", "approx"})
 _SET_OPS = {"cup": "union", "cap": "intersection", "setminus": "minus"}
@@ -85,6 +88,9 @@ def _read_clean(text: str, limits: Limits, grouped: bool) -> Node:
     number = number_word(text)
     if number is not None:
         return Num(number, False)
+    numbers = list_of_number_words(text) if number is None and text[:1].isalpha() else None
+    if numbers is not None:
+        return Seq("list", tuple(Num(value, False) for value in numbers))
     share = number_word(text.removesuffix("percent")) if text.endswith("percent") else None
     if share is not None:
         return Percent(Num(share, False))
@@ -93,6 +99,9 @@ def _read_clean(text: str, limits: Limits, grouped: bool) -> Node:
         return NamedSet(known) if known in SET_NAMES else Text(known)
     if is_phrase(text) and not _MATH_PHRASE & set(text.lower().split()):
         return Text(plain_words(text) or text.lower())
+    if "\\times" in text and _CROSS.search(text):
+        # A product of vectors that depends on their order.
+        return Text(plain_words(text) or text)
     try:
         return Shapes(Lexer(text, limits, grouped=grouped).run(), limits).read()
     except (Unreadable, RecursionError):
@@ -147,6 +156,9 @@ class Shapes:
         self.p.depth -= 1
         if len(items) == 1:
             return items[0]
+        whole = put_together(items) if joiner == "and" else None
+        if whole is not None:
+            return whole
         return with_condition(Seq("list", written_out(tuple(items)), joiner))
 
     def _joiner(self) -> str:

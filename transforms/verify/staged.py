@@ -12,6 +12,7 @@ from typing import Any
 from butwait.transforms.verify.amounts import Equal
 from butwait.transforms.verify.answer_types import PRODUCT_TYPES, read_as
 from butwait.transforms.verify.ball import Unknown, enclose
+from butwait.transforms.verify.budget import budget
 from butwait.transforms.verify.clean import clean_text, squeeze
 from butwait.transforms.verify.decide import Comparison
 from butwait.transforms.verify.limits import Limits
@@ -84,11 +85,11 @@ def compare_in_process(
             return word == other, "text"
 
     exact = ExactStage(limits)
-    result, rule = _compare(gold, answer, (one, two), limits, exact.equal)
+    result, rule = _compare(gold, answer, (one, two), limits, exact.equal, mode)
     rule = exact.rule if rule == "value" else rule
     if result is not True and mode.tolerance:
         near = _within(exact.equal, mode.tolerance)
-        if _compare(gold, answer, (one, two), limits, near)[0] is True:
+        if _compare(gold, answer, (one, two), limits, near, mode)[0] is True:
             return True, "tolerance"
     return result, rule
 
@@ -106,14 +107,21 @@ def compare_symbolically(message: dict[str, Any]) -> tuple[bool | None, str]:
     one, two = read_typed(gold, limits, mode), read_typed(answer, limits, mode)
     if isinstance(one, str) or isinstance(two, str):
         return False, "unreadable"
-    return _compare(gold, answer, (one, two), limits, Symbolic(limits).equal)
+    return _compare(gold, answer, (one, two), limits, Symbolic(limits).equal, mode)
 
 
 def _compare(
-    gold: str, answer: str, trees: tuple[Node, Node], limits: Limits, equal: Equal
+    gold: str, answer: str, trees: tuple[Node, Node], limits: Limits, equal: Equal, mode: Mode
+) -> tuple[bool | None, str]:
+    with budget(limits.steps):
+        return _compare_trees(gold, answer, trees, limits, equal, mode)
+
+
+def _compare_trees(
+    gold: str, answer: str, trees: tuple[Node, Node], limits: Limits, equal: Equal, mode: Mode
 ) -> tuple[bool | None, str]:
     one, two = trees
-    comparison = Comparison(equal, limits)
+    comparison = Comparison(equal, limits, percent_optional=mode.percent_optional)
     result = comparison.same(one, two)
     if result is not True and isinstance(one, Seq) != isinstance(two, Seq):
         # "100,200" is one number or two: as two only when the other side is a collection.

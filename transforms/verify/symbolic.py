@@ -7,11 +7,14 @@ trigonometric argument.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import sympy as sp
 
+from butwait.transforms.verify.ball import Unknown, enclose
+from butwait.transforms.verify.forms import WHOLE_NAMES, is_complex_name
 from butwait.transforms.verify.limits import Limits
 from butwait.transforms.verify.scalars import equal_scalars
 from butwait.transforms.verify.tree import (
@@ -40,7 +43,8 @@ _FUNCTIONS: dict[str, Any] = {
     "perm": sp.ff, "mod": sp.Mod, "gcd": sp.gcd, "lcm": sp.lcm, "max": sp.Max, "min": sp.Min,
 }  # fmt: skip
 _MOST_BITS = 50_000
-_WHOLE_NAMES = frozenset("nkmNKM")
+_BELOW_ZERO = (-0.37, -1.83, -7.41, -63.7)
+Flags = dict[str, dict[str, bool]]
 
 
 class Symbolic:
@@ -72,21 +76,53 @@ class Symbolic:
         if not diff.free_symbols:
             return _constant_is_zero(diff)
         for flags in assume:
-            diff = build(a, flags) - build(b, flags)
-            if any(step(diff) == 0 for step in _simplifiers()):
+            if _proven(a, b, flags) and (flags in assume[:1] or _holds_below_zero(a, b, flags)):
                 return True
         return None
 
 
 def _assumptions(a: Node, b: Node) -> list[dict[str, dict[str, bool]]]:
+    """What may be assumed of the variables, the weakest first."""
     names = symbols(a) | symbols(b)
-    if contains(a, "i") or contains(b, "i"):
-        return [{name: {"real": True} for name in names}]
-    sets: list[dict[str, bool]] = [{"real": True}, {"positive": True}]
-    out = [dict.fromkeys(names, flags) for flags in sets]
-    if names and names <= _WHOLE_NAMES:
+    real: dict[str, dict[str, bool]] = {
+        name: {} if is_complex_name(name) else {"real": True} for name in names
+    }
+    if contains(a, "i") or contains(b, "i") or any(map(is_complex_name, names)):
+        return [real]
+    out = [real, {name: {"positive": True} for name in names}]
+    if names and names <= WHOLE_NAMES:
         out.append({key: {"integer": True, "positive": True} for key in names})
     return out
+
+
+def _proven(a: Node, b: Node, flags: Flags) -> bool:
+    diff = build(a, flags) - build(b, flags)
+    return any(step(diff) == 0 for step in _simplifiers())
+
+
+def _holds_below_zero(a: Node, b: Node, flags: Flags) -> bool:
+    """Whether what was proven of positive variables is true of each below zero, too.
+
+    A variable that neither side can take below zero is positive by what was written: the proof
+    stands. Whole numbers that count something need no proof below zero.
+    """
+    if any("integer" in known for known in flags.values()):
+        return True
+    return all(
+        not _reaches_below_zero(a, b, name) or _proven(a, b, {**flags, name: {"negative": True}})
+        for name in flags
+    )
+
+
+def _reaches_below_zero(a: Node, b: Node, name: str) -> bool:
+    names = symbols(a) | symbols(b)
+    for value in _BELOW_ZERO:
+        point = {other: 1.3 + k for k, other in enumerate(sorted(names))} | {name: value}
+        for node in (a, b):
+            with contextlib.suppress(Unknown):
+                enclose(node, point, real=True)
+                return True
+    return False
 
 
 def _simplifiers() -> Iterator[Callable[[Any], Any]]:
@@ -178,7 +214,8 @@ def _series(node: Fn, flags: dict[str, dict[str, bool]]) -> Any:
     body = build(node.args[0], inner)
     ends = [build(arg, flags) for arg in node.args[2:]]
     if node.name == "limit":
-        return sp.limit(body, symbol, ends[0])
+        # From both sides: a limit that is not the same from both does not exist (ValueError).
+        return sp.limit(body, symbol, ends[0], "+-" if ends[0].is_finite else "+")
     known: dict[str, Any] = {"sum": sp.summation, "prod": sp.product, "integral": sp.integrate}
     return known[node.name](body, (symbol, *ends))
 
@@ -193,6 +230,11 @@ def _call(node: Fn, flags: dict[str, dict[str, bool]]) -> Any:
         return sp.log(args[0]) / (sp.log(args[1]) if len(args) > 1 else 1)
     if node.name == "call":
         return sp.Function(str(args[0]))(*args[1:])
+    if node.name in ("gcd", "lcm") and not all(arg.is_number for arg in args):
+        # sympy's are those of polynomials: the gcd of two names is not one.
+        return sp.Function(node.name)(*sorted(args, key=sp.default_sort_key))
+    if node.name == "overline" and args[0].is_real and args[0].free_symbols:
+        return sp.Function("overline")(*args)
     if node.name not in _FUNCTIONS:
         raise Unreadable(f"function {node.name!r}")
     if node.name in ("fact", "fact2", "binom", "perm"):

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from butwait.transforms.verify.tree import Const, Div, Mul, Node, Num
+from butwait.transforms.verify.tree import Const, Div, Mul, Node, Num, Unreadable
 
 Dims = tuple[tuple[str, int], ...]
+SIDE_MARK = "side "
 
 
 def _number(value: Fraction | int) -> Num:
@@ -38,6 +39,9 @@ _add(
         "1/100": "centimetre centimeter centimetres centimeters cm cms",
         "1/10": "decimetre decimeter decimetres decimeters dm",
         "1/1000": "millimetre millimeter millimetres millimeters mm",
+        "1/1000000": "micrometre micrometer micrometres micrometers um",
+        "1/1000000000": "nanometre nanometer nanometres nanometers nm",
+        "1000000": "Mm",
         "1000": "kilometre kilometer kilometres kilometers km kms",
         "127/5000": "inch inches",
         "381/1250": "foot feet ft",
@@ -68,27 +72,59 @@ _add("euro", {"1": "euro euros eur"})
 _add("rupee", {"1": "rupee rupees rs"})
 _add("yuan", {"1": "yuan rmb"})
 _add("yen", {"1": "yen"})
+_add("sterling", {"1": "sterling gbp"})
 _add("penny", {"1": "pence penny"})
 _add("newton", {"1": "newton newtons N", "1000": "kN"})
 _add("joule", {"1": "joule joules J", "1000": "kJ"})
-_add("watt", {"1": "watt watts W", "1000": "kW kilowatt kilowatts"})
-_add("volt", {"1": "volt volts V"})
-_add("ampere", {"1": "ampere amperes amp amps"})
-_add("ohm", {"1": "ohm ohms"})
-_add("pascal", {"1": "pascal pascals Pa", "1000": "kPa"})
+_add("watt", {"1/1000": "mW milliwatt milliwatts", "1": "watt watts W",
+     "1000": "kW kilowatt kilowatts", "1000000": "MW megawatt megawatts"})  # fmt: skip
+_add("volt", {"1": "volt volts V", "1/1000": "mV", "1000": "kV"})
+_add("ampere", {"1": "ampere amperes amp amps A", "1/1000": "mA"})
+_add("ohm", {"1": "ohm ohms Omega"})
+_add("pascal", {"1/1000": "mPa", "1": "pascal pascals Pa", "1000": "kPa", "1000000": "MPa"})
 _add("kelvin", {"1": "kelvin kelvins"})
 _add("celsius", {"1": "celsius centigrade"})
 _add("fahrenheit", {"1": "fahrenheit"})
 _add("cup", {"1": "cup cups"})
-_add("hertz", {"1": "hz hertz", "1000": "khz"})
+_add("hertz", {"1/1000": "mHz", "1": "hz Hz hertz", "1000": "khz kHz", "1000000": "MHz",
+     "1000000000": "GHz"})  # fmt: skip
 _add("radian", {"1": "radian radians rad rads"})
 _ANGLES = {"degree": _DEGREE, "degrees": _DEGREE, "deg": _DEGREE, "arcminutes": _MINUTE_OF_ARC}
 _COMPOUND = {
+    "Nm": (("newton", 1), ("metre", 1), Fraction(1)),
     "mph": (("metre", 1), ("second", -1), Fraction(201168, 125 * 3600)),
     "kmh": (("metre", 1), ("second", -1), Fraction(5, 18)),
     "kph": (("metre", 1), ("second", -1), Fraction(5, 18)),
 }
-_POWER_BEFORE = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3}
+_POWER_BEFORE = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
+_POWER_AFTER = {"squared": 2, "cubed": 3}
+# What is counted or where it lies: two of these that differ contradict each other.
+SIDES = frozenset(
+    [
+        "left",
+        "right",
+        "more",
+        "fewer",
+        "less",
+        "up",
+        "down",
+        "above",
+        "below",
+        "north",
+        "south",
+        "east",
+        "west",
+        "forward",
+        "backward",
+        "forwards",
+        "backwards",
+        "tall",
+        "long",
+        "wide",
+        "high",
+        "deep",
+    ]
+)
 # Words beside a unit that say nothing about it.
 _EMPTY = frozenset(
     [
@@ -104,14 +140,7 @@ _EMPTY = frozenset(
         "approximately",
         "each",
         "old",
-        "tall",
-        "long",
-        "wide",
-        "high",
-        "deep",
         "away",
-        "left",
-        "more",
     ]
 )
 # Short nouns that would be read as products of letters.
@@ -142,15 +171,18 @@ _NOUNS = frozenset(
     ]
 )
 # Words that may stand before the amount.
-CURRENCY_WORDS = frozenset({"euros", "euro", "eur", "pounds", "yen", "rupees", "rs", "yuan", "usd"})
+CURRENCY_WORDS = frozenset({"euros", "euro", "eur", "pounds", "yen", "rupees", "rs", "yuan", "usd",
+                            "sterling", "gbp"})  # fmt: skip
 # Single letters that are units in "5 m" and variables elsewhere.
-LETTER_UNITS = frozenset({"m", "g", "s", "h", "L", "N", "J", "W", "V"})
+LETTER_UNITS = frozenset({"m", "g", "s", "h", "L", "N", "J", "W", "V", "Omega"})
 _KNOWN = (
     _NOUNS
     | frozenset(_TABLE)
     | frozenset(_ANGLES)
     | frozenset(_COMPOUND)
     | frozenset(_POWER_BEFORE)
+    | frozenset(_POWER_AFTER)
+    | SIDES
 )
 
 
@@ -160,6 +192,7 @@ def unit_parts(body: str) -> list[tuple[str, str]]:
     Returns:
         Kind and text of each token: ``unit``, ``op`` (``/`` or ``^``), ``num``.
     """
+    body = _UNIT_SPACE.sub(" ", body)
     if not _BODY.fullmatch(body) or (body.isalpha() and len(body) > 1):
         return []
     pieces = _PIECE.findall(body)
@@ -173,6 +206,7 @@ def unit_parts(body: str) -> list[tuple[str, str]]:
     return out
 
 
+_UNIT_SPACE = re.compile(r"\\(?:[,;:! ]|cdot(?![A-Za-z])|times(?![A-Za-z]))|~")
 _BODY = re.compile(r"[A-Za-z/ *^{}1-9-]{1,40}")
 _PIECE = re.compile(r"([A-Za-z]{1,12})(?:\^?\{?(-?[1-9])\}?)?|(/)")
 
@@ -198,14 +232,7 @@ def read_unit(parts: list[tuple[str, int]]) -> tuple[Dims, Node]:
     dims: dict[str, int] = {}
     factor = Fraction(1)
     angle: list[Node] = []
-    before = 1
-    for word, power in parts:
-        key = word if word in _TABLE else word.lower()
-        if key in _POWER_BEFORE:
-            before = _POWER_BEFORE[key]
-            continue
-        exponent = power * before
-        before = 1
+    for key, exponent in _with_powers(parts):
         if key in _ANGLES:
             angle.append(_ANGLES[key])
             dims["radian"] = dims.get("radian", 0) + exponent
@@ -218,16 +245,50 @@ def read_unit(parts: list[tuple[str, int]]) -> tuple[Dims, Node]:
             name, own, scale = _TABLE[key]
             dims[name] = dims.get(name, 0) + own * exponent
             factor *= scale**exponent
+        elif key in SIDES:
+            dims[f"{SIDE_MARK}{key}"] = 1
         elif key not in _EMPTY:
             name = _singular(key)
             dims[name] = dims.get(name, 0) + exponent
+        elif abs(exponent) > 1:
+            dims["unit"] = exponent  # square units
     scaled: Node = _number(factor)
     for item in angle:
         scaled = Mul((scaled, item))
     return tuple(sorted((k, v) for k, v in dims.items() if v)), scaled
 
 
+def _with_powers(parts: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Known words with their powers, ``square`` and ``squared`` taken into account."""
+    out: list[tuple[str, int]] = []
+    before = 1
+    for word, power in parts:
+        key = _key(word)
+        if key in _POWER_BEFORE:
+            before = _POWER_BEFORE[key]
+        elif key in _POWER_AFTER and out:
+            out[-1] = (out[-1][0], out[-1][1] * _POWER_AFTER[key])
+        elif key in _POWER_AFTER:
+            raise Unreadable("a power of no unit")
+        else:
+            out.append((key, power * before))
+            before = 1
+    # "24 in": alone, or with a power, the word is the unit and no preposition.
+    return [("inch", out[0][1])] if len(out) == 1 and out[0][0] == "in" else out
+
+
+def _key(word: str) -> str:
+    """The word as the table knows it. Short ones keep their case: mW is not MW, nm is not Nm."""
+    low = word.lower()
+    if word in _TABLE or word in _COMPOUND:
+        return word
+    if len(word) <= 3 and low not in _KNOWN | _EMPTY:
+        return word
+    return word if len(word) == 2 and word[1].islower() and word[0] in "MNGP" else low
+
+
 def _singular(word: str) -> str:
+    """A word without the s of its plural."""
     if word.endswith("ies") and len(word) > 4:
         return word[:-3] + "y"
     if word.endswith("s") and not word.endswith("ss") and len(word) > 3:

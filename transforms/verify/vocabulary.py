@@ -21,6 +21,7 @@ FUNCTIONS = frozenset({
     "sin", "cos", "tan", "cot", "sec", "csc", "asin", "acos", "atan", "acot", "sinh", "cosh",
     "tanh", "ln", "log", "lg", "exp", "gcd", "lcm", "max", "min", "det", "abs", "arcsin",
     "arccos", "arctan", "tg", "ctg", "cosec", "arctg", "arcctg", "re", "im", "arg", "cis",
+    "asinh", "acosh", "atanh", "arsinh", "arcosh", "artanh", "arcsinh", "arccosh", "arctanh",
 })  # fmt: skip
 GREEK = frozenset({
     "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa",
@@ -43,6 +44,8 @@ RENAME = {
     "ctg": "cot", "cosec": "csc",
     "arctg": "atan", "arcctg": "acot", "sh": "sinh", "ch": "cosh", "th": "tanh", "ddots": "ldots",
     "hdots": "ldots", "Re": "re", "Im": "im",
+    "arsinh": "asinh", "arcosh": "acosh", "artanh": "atanh", "arcsinh": "asinh",
+    "arccosh": "acosh", "arctanh": "atanh",
     "measuredangle": "angle", "lbrack": "[", "rbrack": "]", "implies": "to", "rightarrow": "to",
 }  # fmt: skip
 WORDS = {

@@ -63,7 +63,7 @@ _WRAPPED = re.compile(
     r"\\(?:text|textbf|mathbf|mathrm|textit|boldsymbol|textrm|textnormal|textsf|textup|mbox|emph"
     r"|bf|rm) ?\{([^{}]*)\}"
 )
-_CHOICE_ALONE = re.compile(r"\(\s*([A-Za-z])\s*\)|([A-Z])[.)]?")
+_CHOICE_ALONE = re.compile(r"\(\s*([A-Za-z])\s*\)|([A-Z])[.)]?|([a-j])\)")
 _CHOICE_BODY = re.compile(
     r"(?:\(\s*([A-Za-z])\s*\)|([A-Za-z])\s*[).]|([A-Z]):)(?:\\[,;: ]|[~ :])*(\S.*)", re.S
 )
@@ -74,12 +74,19 @@ _CHOICE_BOLD = re.compile(
 )
 _CHOICE_PREFIX = re.compile(r"(?:the )?(?:correct )?(?:option|choice|answer)(?: is)?:? +", re.I)
 _PHRASE = re.compile(
-    r"(?:[Aa]n? [A-Za-z]{2,}|[A-Za-z]{2,}(?: [A-Za-z]{2,})+)(?: [A-Za-z]{2,})*[.]?"
+    r"(?:[Aa]n? [A-Za-z]{2,}(?: [A-Za-z]{2,})*|[A-Za-z]{2,}(?: [A-Za-z]{2,})+)[.]?"
 )
+_ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th)\b", re.I)
+# "Player A" has a name, "A square" an article.
+_LETTER_A = re.compile(r"(?<=[A-Za-z] )A(?![A-Za-z'])")
+_HYPHEN = re.compile(r"(?<=[A-Za-z]{2})-(?=[A-Za-z])|(?<=[A-Za-z])[ -]{1,2}(?<=-)(?=[A-Za-z]{2})")
 _STOP = re.compile(r"\.(?!\d)")
 _ARTICLES = frozenset({"a", "an", "the", "is", "are", "it"})
-_NOT_WORDS = re.compile(r"[^\w' +\-*/=<>^.]+")
-_NOT_WORDS_OR_BRACKETS = re.compile(r"[^\w' +\-*/=<>^.()\[\]|,]+")
+# Punctuation goes; signs beyond ASCII, such as a suit of cards, stay.
+_NOT_WORDS = re.compile(
+    r"[!-&(-,:;?@\[-\]`{|}~\u00a1-\u00bf\u2010-\u2027\u2030-\u205e\u3001-\u303f]+"
+)
+_NOT_WORDS_OR_BRACKETS = re.compile(r"[!-&*:;?@\\`{}~\u00a1-\u00bf\u2010-\u2027\u3001-\u303f]+")
 _COMMAND = re.compile(r"\\([A-Za-z]+|.)")
 _QUIET = frozenset(
     ["text", "left", "right", "quad", "qquad", "textbf", "mathrm", "displaystyle", "begin", "end"]
@@ -99,12 +106,13 @@ def number_word(text: str) -> Fraction | None:
     """The value of a number written in English words, or None."""
     if not any(c.isalpha() for c in text[:40]) or len(text) > 120:
         return None
-    words = unwrap_text(text).lower().replace("-", " ").replace(" and ", " ").split()
+    plain = _AFTER_SCALE.sub(r"\1 ", unwrap_text(text).lower().replace("-", " "))
+    words = plain.split()
     sign = 1
     if words and words[0] in ("minus", "negative"):
         sign, words = -1, words[1:]
-    if words[-2:] == ["a", "half"] and len(words) > 2:
-        whole = _whole_words(words[:-2])
+    if words[-3:] == ["and", "a", "half"] and len(words) > 3:
+        whole = _whole_words(words[:-3])
         return None if whole is None else sign * (whole + Fraction(1, 2))
     if len(words) < 3 and words and words[0] in ("a", "half"):
         fixed = _FIXED.get(" ".join(words))
@@ -115,23 +123,48 @@ def number_word(text: str) -> Fraction | None:
     return None if value is None else sign * value
 
 
+# "two hundred and five", but not "two and five".
+_AFTER_SCALE = re.compile(r"\b(hundred|thousand|million|billion) and (?!a\b)")
 _FIXED = {"half": Fraction(1, 2), "a half": Fraction(1, 2), "a third": Fraction(1, 3),
           "a quarter": Fraction(1, 4), "a dozen": Fraction(12), "a hundred": Fraction(100),
           "a thousand": Fraction(1000), "a million": Fraction(10**6)}  # fmt: skip
 
 
 def _whole_words(words: list[str]) -> Fraction | None:
+    """A whole or decimal number in words, as numbers are said: "two three" is none."""
+    if "point" in words[1:]:
+        at = words.index("point")
+        whole, digits = (
+            _whole_words(words[:at]),
+            [_NUMBERS.get(word, 10) for word in words[at + 1 :]],
+        )
+        if whole is None or not digits or max(digits) > 9:
+            return None
+        return whole + Fraction(int("".join(map(str, digits))), 10 ** len(digits))
     if not words or any(word not in _NUMBERS and word not in _SCALES for word in words):
         return None
     total = part = 0
+    before = ""
     for word in words:
-        if word == "hundred":
-            part = max(part, 1) * 100
-        elif word in _SCALES:
-            total, part = total + max(part, 1) * _SCALES[word], 0
-        else:
+        if word not in _SCALES:
+            after_tens = _NUMBERS.get(before, 0) >= 20 and 0 < _NUMBERS[word] < 10
+            if before and before not in _SCALES and not after_tens:
+                return None
             part += _NUMBERS[word]
+        elif word == "hundred":
+            part = max(part, 1) * 100
+        else:
+            total, part = total + max(part, 1) * _SCALES[word], 0
+        before = word
     return Fraction(total + part)
+
+
+def list_of_number_words(text: str) -> list[Fraction] | None:
+    """The numbers in ``two, five and six``; None when it is no such list."""
+    parts = [part for part in _NAME_LIST.split(unwrap_text(text).strip(" .")) if part]
+    found = [number_word(part) for part in parts]
+    known = [value for value in found if value is not None]
+    return known if len(known) == len(found) and len(known) > 1 else None
 
 
 def known_phrase(text: str) -> str | None:
@@ -150,6 +183,11 @@ def list_of_words(text: str) -> list[str] | None:
 
 
 _NAME = re.compile(r"[A-Za-z]{2,20}(?: [A-Za-z]{2,20}){0,2}")
+
+
+def same_words(one: str, two: str) -> bool:
+    """Whether two texts say the same, however their words are put together."""
+    return singular(one).replace(" ", "") == singular(two).replace(" ", "")
 
 
 def singular(words: str) -> str:
@@ -177,7 +215,7 @@ def read_choice(text: str) -> tuple[str, str] | None:
         plain = plain[prefixed.end() :]
     alone = _CHOICE_ALONE.fullmatch(plain.strip(" .$"))
     if alone:
-        letter = alone[1] or alone[2]
+        letter = alone[1] or alone[2] or alone[3]
         return (letter.upper(), "") if letter.upper() <= "J" else None
     bold = _CHOICE_BOLD.fullmatch(text) if "{" in text[:12] or "**" in text[:2] else None
     if bold is not None:
@@ -205,10 +243,13 @@ def plain_words(text: str) -> str | None:
         lambda m: " " if m[1] in _QUIET or not m[1].isalpha() else f" {m[1]} ", plain
     )
     # Where there is mathematics among the words, brackets and commas mean something.
-    noise = _NOT_WORDS_OR_BRACKETS if any(c.isdigit() for c in plain) else _NOT_WORDS
-    plain = noise.sub(" ", plain).lower()
+    formula = any(c.isdigit() or c == "|" for c in plain) or any(
+        name.isalpha() and name not in _QUIET for name in _COMMAND.findall(unwrap_text(text))
+    )
+    noise = _NOT_WORDS_OR_BRACKETS if formula else _NOT_WORDS
+    plain = noise.sub(" ", _ORDINAL.sub("", _HYPHEN.sub(" ", _LETTER_A.sub("A_", plain)))).lower()
     plain = _STOP.sub(" ", plain)
-    words = [word for word in plain.split() if word not in _ARTICLES]
+    words = [word for word in plain.split() if formula or word not in _ARTICLES]
     kept = " ".join(words) or " ".join(plain.split())
     if any(len(word) > 1 and word.isalpha() for word in kept.split()):
         return kept

@@ -15,7 +15,9 @@ import select
 import signal
 import struct
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 Message = dict[str, Any]
@@ -127,6 +129,28 @@ def _caller_is_gone() -> bool:
     return any(event & select.POLLHUP and not event & select.POLLIN for _, event in poll.poll(0))
 
 
+@contextlib.contextmanager
+def _watching_caller() -> Iterator[None]:
+    """End this process when its caller ends while it starts: nobody will ask it anything.
+
+    Importing sympy takes seconds on a busy machine. The thread is over before the first fork.
+    """
+    started = threading.Event()
+
+    def watch() -> None:
+        while not started.wait(0.1):
+            if _caller_is_gone():
+                os._exit(0)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        started.set()
+        watcher.join()
+
+
 def _prime() -> None:
     """Run the common simplifications once, so that no answer pays for sympy's lazy imports."""
     from butwait.transforms.verify.staged import compare_symbolically
@@ -138,19 +162,17 @@ def _prime() -> None:
         ("\\sqrt{3+2\\sqrt2}", "1+\\sqrt2"),
         ("n!", "n(n-1)!"),
     ):
-        if _caller_is_gone():
-            # Nobody will ask: a caller that ended while this started waits for nothing.
-            sys.exit(0)
         compare_symbolically({"gold": gold, "answer": answer, "limits": limits})
 
 
 def serve() -> None:
     """Answer requests until standard input closes."""
-    # Loaded once, before the first fork: every child has it for nothing.
-    import butwait.transforms.verify.staged
-    import butwait.transforms.verify.symbolic  # noqa: F401
+    with _watching_caller():
+        # Loaded once, before the first fork: every child has it for nothing.
+        import butwait.transforms.verify.staged
+        import butwait.transforms.verify.symbolic  # noqa: F401
 
-    _prime()
+        _prime()
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # nothing that prints can damage the protocol
     child = Child()

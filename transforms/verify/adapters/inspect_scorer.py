@@ -8,8 +8,6 @@ Inspect keeps in the log and out of its metrics. Leaves out: partial credit.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from anyio import to_thread
 from inspect_ai.scorer import (
     CORRECT,
@@ -54,7 +52,7 @@ def verified_answer(
         target, a timeout, an error, or a comparison that stays undecided.
     """
     # Plain values and not a Limits: Inspect writes a scorer's arguments into the log.
-    limits = replace(DEFAULT, worker_s=worker_s)
+    limits = DEFAULT._replace(worker_s=worker_s)
 
     async def score(state: TaskState, target: Target) -> Score:
         output = state.output
