@@ -176,7 +176,7 @@ def test_a_reader_that_leaves_ends_the_command_quietly(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_ends_with_130_finished_lines_and_no_process(tmp_path: Path) -> None:
-    slow = {"gold": "\\frac{x^{1000}-1}{x-1}", "prediction": "\\sum_{k=0}^{999}x^{k}"}
+    slow = {"gold": "\\frac{x^{1001}-x}{x-1}", "prediction": "\\sum_{k=0}^{999}x^{k+1}"}
     rows = [ROWS[0]] + [
         {**slow, "gold": f"{slow['gold']}+{k}", "kind": "answer"} for k in range(60)
     ]
