@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from butwait.transforms.phrases import HEDGING, PART_AFTER, PART_BEFORE
 from butwait.transforms.statements import (
-    HEDGING,
     Extraction,
     is_hedged,
     labelled,
@@ -31,8 +31,10 @@ _THOUGHT_START = re.compile(
     r"|<\|channel\|>(?:analysis|commentary)<\|message\|>|\[THINK\]|◁think▷",
     re.I,
 )
-# What every marker of a thought holds.
+# What every marker holds, and what every marker of a thought or a solution holds in lower case.
 _MARKED = ("<", "HINK]", "◁")
+_MARKING = ("think", "thought", "reasoning>", "<|channel|>", "_of_solution|>")
+_BEGINNING = 200
 _SOLUTION = re.compile(r"<\|begin_of_solution\|>")
 _SOLUTION_END = re.compile(r"<\|end_of_solution\|>")
 _STOP_TOKENS = re.compile(
@@ -51,7 +53,7 @@ _JOIN = re.compile(
 # A negation must reach the box: nothing but these words and typesetting may stand between, so that
 # "is not an integer; it is" and "cannot exceed" leave the box its answer.
 _NEGATED = re.compile(
-    r"(?<![a-z])(?:(?<!or )not|cannot|[a-z]{1,9}n['’]t|rather than|instead of)(?![a-z])"
+    r"(?<![a-z])(?:(?<!or )not|never|cannot|[a-z]{1,9}n['’]t|rather than|instead of)(?![a-z])"
     r"(?:[\s$*_{}~]|\\[(\[,;:! ]|\\(?:text|textbf|mathrm|quad)(?![a-z])|"
     r"(?:be|been|equals?|to|the|an?|final|expected|correct|right|answer|result|value)(?![a-z]))*\Z"
     r"|(?:\\neq?(?![a-z])|≠)[\s${}]*\Z"
@@ -63,13 +65,15 @@ _NEGATED = re.compile(
     re.I,
 )
 # What every match of the expression above holds: a cheap test first.
-_NEGATING = ("not", "n't", "n’t", "rather than", "instead of", "doubt", "\\ne", "≠", "wrong",
-             "incorrect", "mistaken", "false")  # fmt: skip
+_NEGATING = ("not", "never", "n't", "n’t", "rather than", "instead of", "doubt", "\\ne", "≠",
+             "wrong", "incorrect", "mistaken", "false")  # fmt: skip
 _NEGATED_CHARS = 80
 _JOINED_CHARS = 60
 # What may make a box something else than the answer, in the words before it.
 _DOUBTING = (*dict.fromkeys((*_NEGATING, *HEDGING)),)
 # What may stand behind a box without taking it back.
+_MOST_AFTER = 200
+_BEFORE_BOX = " \n\t$*\\[({"
 _AFTER_BOX = " \n$.*\\])}"
 _SENTENCE_END = re.compile(r"[.!?]\s")
 _BLANK_REST = re.compile(r"\s*\Z")
@@ -143,7 +147,7 @@ def _closings(text: str, start: int) -> dict[int, int]:
 def final_part(text: str) -> tuple[str, int] | None:
     """What follows the thought and its offset; None when a thought was opened and never closed."""
     start = 0
-    if not mentions(text, _MARKED):
+    if not mentions(text, _MARKED) or not mentions(text.lower(), _MARKING):
         return text, 0
     for match in _THOUGHT_END.finditer(text):
         start = match.end()
@@ -192,21 +196,31 @@ def _plainly_boxed(text: str) -> Extraction | None:
     reading is needed. What it finds, the whole reading finds, too.
     """
     start = text.rfind("\\boxed{")
-    if start < 0 or mentions(text, _MARKED):
+    if start < 0 or "<" in text or "◁" in text or "[THINK]" in text[:_BEGINNING]:
         return None
     end = _closed_at(text, start + 7)
     if end < 0:
         return None
     after = text[end + 1 :]
     inside = text[start + 7 : end]
-    if "}" in after or after.strip(_AFTER_BOX) or "box" in inside or not inside.strip():
+    if "}" in after or "[" in after or "box" in inside or not inside.strip():
+        return None
+    if after.strip(_AFTER_BOX) and (
+        len(after) > _MOST_AFTER or "box" in after or withdrawal(after) is not None
+    ):
         return None
     line = text.rfind("\n", 0, start) + 1
-    before = text[max(min(line, start - _NEGATED_CHARS), 0) : start].lower()
+    # A denial may begin on the line before, but not in another paragraph.
+    if not text.startswith("\n\n", line - 2) or not text[line:start].strip(_BEFORE_BOX):
+        line = max(min(line, start - _NEGATED_CHARS), 0)
+    before = text[line:start].lower()
     if mentions(before, _DOUBTING):
         return None
     # A box that this one may be joined to, or may be inside of.
-    if ("}" in before or "box" in before) and (
+    if _is_part(text, BoxedAnswer(inside, start, end + 1, True)):
+        return None
+    near = text[max(start - _JOINED_CHARS - 1, 0) : start]
+    if ("}" in near or "box" in near) and (
         text.rfind("\\boxed", 0, start) >= 0 or "\\fbox" in text
     ):
         return None
@@ -268,6 +282,8 @@ def _from_boxes(text: str, boxes: list[BoxedAnswer]) -> Extraction:
         return Extraction("hedged", "hedged")
     if _is_negated(text[max(group[0].start - _NEGATED_CHARS, 0) : group[0].start]):
         return Extraction("hedged", "negated")
+    if len(group) == 1 and _is_part(text, last):
+        return Extraction("hedged", "part")
     if len(group) == 1:
         return Extraction("found", "box", last.text, last.start, last.end)
     texts = list(dict.fromkeys(box.text.strip() for box in group))
@@ -286,12 +302,22 @@ def _taken_back(after: str, offset: int) -> Extraction | None:
     return Extraction("found", "label", later.text, start, start + len(later.text or ""))
 
 
+def _is_part(text: str, box: BoxedAnswer) -> bool:
+    """Whether a box is only a part of what is stated: ``-\\boxed{5}``, ``\\boxed{5}^2``."""
+    after = text[box.end : box.end + 12]
+    return PART_AFTER.match(after) is not None or (
+        PART_BEFORE.search(text[max(box.start - 12, 0) : box.start]) is not None
+    )
+
+
 def _is_negated(before: str) -> bool:
     """Whether the words directly before a box deny or doubt it."""
     low = before.lower()
     if not mentions(low, _NEGATING):
         return False
-    paragraph = re.split(r"\n[ \t]*\n", before)[-1]
+    *earlier, paragraph = re.split(r"\n[ \t]*\n", before)
+    # A box that is a paragraph goes on with the sentence before it.
+    paragraph = earlier[-1] if earlier and not paragraph.strip(_BEFORE_BOX) else paragraph
     return _NEGATED.search(" ".join(paragraph.split())) is not None
 
 

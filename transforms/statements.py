@@ -8,87 +8,35 @@ from __future__ import annotations
 import re
 from typing import Literal, NamedTuple
 
+from butwait.transforms.phrases import (
+    ADVERB,
+    ASIDE,
+    CLAUSE_END,
+    DENIED,
+    DENYING,
+    FOREIGN,
+    FOREIGN_WORDS,
+    HEDGE,
+    HEDGING,
+    JSON,
+    LABEL,
+    MARKDOWN,
+    MATH,
+    NAMED_LINE,
+    QUALIFYING,
+    TURNED_ASIDE,
+    UNDERLINED,
+    WITHDRAWING,
+    WITHDRAWN,
+    YES_NO,
+)
+
 ExtractionState = Literal["found", "none", "unclosed", "hedged"]
 
-_LABEL = re.compile(
-    r"\b(?:final\s{1,3}answer|answer|(?:final|numerical)\s{1,3}(?:result|value)|the\s{1,3}result|"
-    r"the\s{1,3}solutions?(?:\s{1,3}sets?)?|(?:correct|right)\s{1,3}(?:option|choice))"
-    r"(?:\s{1,3}(?:to\s{1,3}th(?:e|is)\s{1,3}(?:problem|question)|here))?[*_ ]{0,4}"
-    r"(?:\s{1,3}(?:is|are|would\sbe|must\sbe|should\sbe|might\sbe|may\sbe|could\sbe)\b|\s{0,3}=|:)"
-    r"[*_ ]{0,4}:?[ \t]*"
-    r"|^#{4}[ \t]*|^[ \t]*(?:\*\*)?A(?:\*\*)?:[ \t]*"
-    r"|^[#>*_ \t]{0,12}(?:ans\b\.?|(?:final\s{1,3})?(?:result|solution)s?)[*_ ]{0,4}[:=]"
-    r"[*_: \t]{0,8}"
-    r"|^[#*_ \t]{0,12}(?:final\s{1,3}answer|answer|ans\.?)[*_: \t]{0,12}$\n*"
-    r"|^[#*_ \t]{0,12}ans\.[ \t]{1,3}"
-    # The same in French, Spanish, Portuguese, Italian, German, Russian, Chinese, Japanese.
-    r"|\b(?:la\s{1,3}r[ée]ponse(?:\s{1,3}finale)?\s{1,3}est|la\s{1,3}respuesta(?:\s{1,3}final)?\s{1,3}es|"
-    r"a\s{1,3}resposta(?:\s{1,3}final)?\s{1,3}é|la\s{1,3}risposta\s{1,3}è|"
-    r"die\s{1,3}antwort\s{1,3}(?:ist|lautet)|(?:r[ée]ponse|respuesta|resposta|risposta|antwort|ответ)"
-    r"[*_ ]{0,4}:)[*_: \t]{0,8}"
-    r"|答案(?:是|为|為|[:：])[:： ]{0,3}|^答[:：][ \t]{0,3}|选(?:择)?[:： ]{0,3}(?=[A-J])"
-    r"|答え(?:は|[:：])",
-    re.I | re.M,
-)
-_JSON = re.compile(
-    r'"(?:final[_ ]?)?answer"\s{0,3}:\s{0,3}(?:"((?:[^"\\\n]|\\.){1,400})"|([^",{}\[\]\n]{1,200}))',
-    re.I,
-)
-_HEDGE = re.compile(
-    r"\b(?:either|maybe|perhaps|possibly|might|may be|could be(?! \w+ing)|not sure|unsure|i guess|"
-    r"i think|probably|unclear|cannot determine|don't know|do not know|likely)\b|\?\s*\Z",
-    re.I,
-)
-_WITHDRAWN = re.compile(
-    r"\b(?:wait|wrong|incorrect|mistake|scratch that|not correct|isn't right|not right|"
-    r"let me (?:re|check|try)|on second thought|actually|hold on|disregard|ignore that|"
-    r"should (?:be|have been)|i take that back|retract|could (?:just as well|equally(?: well)?) be|"
-    r"(?:cannot|can't) (?:really )?tell|not (?:\w{1,12} )?(?:sure|certain|confident)|unsure|"
-    r"or (?:maybe|perhaps|possibly)|(?:is not|isn't) (?:the|my|our|what|actually)\b|"
-    r"but the (?:(?:correct|right|real|true|final) )?answer)\b",
-    re.I,
-)
-# What every match of the two expressions above holds: cheap tests first.
-HEDGING = ("either", "may", "perhaps", "possib", "might", "could be", "sure", "guess",
-            "i think", "probab", "unclear", "cannot", "know", "likely", "?")  # fmt: skip
-_WITHDRAWING = ("wait", "wrong", "correct", "mistake", "scratch", "right", "let me", "thought",
-                "actually", "hold on", "disregard", "ignore", "should", "take that", "retract",
-                "but the", "is not", "isn't", "well be", "equally", "tell", "sure", "certain",
-                "confident", "maybe", "perhaps", "possibly")  # fmt: skip
-_CLAUSE_END = re.compile(
-    r"\.(?=\s|\Z)(?!\s*\.)|\n|;|!(?=\s|\Z)|\?(?=\s|\Z)|,?\s+(?:because|since|which|as|where|so|"
-    r"when|for|with|by|if|however|but)\b|,\s+(?=[a-z]{3,})(?!or\b|and\b)"
-    r"|\s+\((?=(?:since|because|as|where|check|from|using|note|i\.e|that is|see|approx|about|"
-    r"roughly|around|rounded)\b)|[。．](?=\s|\Z)",
-    re.I,
-)
-_YES_NO = re.compile(r"(yes|no|true|false)\b(?=[,.:;!]|\s*$)", re.I)
-_ADVERB = re.compile(r"(?:therefore|thus|hence|then|so|simply|just|clearly|indeed),?[ \t]+", re.I)
-_MATH = re.compile(r"\$([^$\n]{1,400})\$|\\\(([^\n]{1,400}?)\\\)|\\\[([^\n]{1,400}?)\\\]")
-_DENIED = re.compile(
-    r"(?:definitely |certainly |clearly |surely |simply )?(?:not|never|neither|none|all but)\b",
-    re.I,
-)
-# Words between a label and a value that make the answer something else than the value.
-_QUALIFYING = re.compile(
-    r"\b(?:not|never|neither|nor|except|excluding|excludes?|besides|without|other than|different|"
-    r"less|more|greater|fewer|larger|smaller|twice|half|double|triple|times|between|least|most|"
-    r"above|below|over|under|outside|multiples?|divisible|divisors?|factors?)\b|n't\b",
-    re.I,
-)
-_MARKDOWN = re.compile(
-    r"^[ \t]*(?:[#>]+|[-*+](?=\s)|\d+\.(?=\s))?[ \t]*(?:(?:∴|⇒|⟹|→|✅|➡|=>|->)\ufe0f?[ \t]*)?"
-)
-# What stands between a heading and its answer: blank lines, marks, an underline.
-_UNDERLINED = re.compile(r"[\s*_:]*(?:[-=]{3,}[ \t]*(?:\n|\Z))?[\s*_:]*")
-_ASIDE = re.compile(
-    r"\s*\((?:i\.e\.|that is|about|approx|roughly|around|rounded|or about|or approx|≈|\$?\\approx)"
-    r"[^()]{0,80}\)\s*\Z",
-    re.I,
-)
-_NAMED_LINE = re.compile(r"[A-Z][A-Za-z ]{1,30}:[ \t]+(?=.*=)")
 # Only the end of a text states its answer: how far back a label is looked for, in characters.
 _WINDOW = 20_000
+# The longest words of withdrawal, in characters.
+_REACH = 40
 _LAST_LINE = 400
 
 
@@ -119,7 +67,7 @@ def stated(text: str) -> Extraction | None:
 
 def is_hedged(words: str) -> bool:
     """Whether words leave an answer open ("maybe", "either")."""
-    return mentions(words.lower(), HEDGING) and _HEDGE.search(words) is not None
+    return mentions(words.lower(), HEDGING) and HEDGE.search(words) is not None
 
 
 def mentions(low: str, parts: tuple[str, ...]) -> bool:
@@ -134,11 +82,20 @@ def withdrawal(text: str) -> int | None:
     """Where words take back what stood before them, or None."""
     if not text or not text.strip(" \n$.*\\])}"):
         return None
-    low = text[:_WINDOW].lower()
-    if len(text) <= _WINDOW and not mentions(low, _WITHDRAWING):
-        return None
-    found = _WITHDRAWN.search(text)
-    return found.start() if found else None
+    low = text.lower()
+    if len(low) != len(text):
+        found = WITHDRAWN.search(text)
+        return found.start() if found else None
+    first: int | None = None
+    for part in WITHDRAWING:
+        at = low.find(part)
+        while at >= 0 and (first is None or at - _REACH < first):
+            # The expression is slow on long texts: it looks at the places that may match.
+            found = WITHDRAWN.search(text, max(at - _REACH, 0), at + 2 * _REACH)
+            if found and (first is None or found.start() < first):
+                first = found.start()
+            at = low.find(part, at + 1)
+    return first
 
 
 # -- labels ---------------------------------------------------------------------------------------
@@ -150,7 +107,7 @@ def _json_answer(text: str) -> Extraction | None:
     if 'nswer"' not in text or "}" not in text[-20:]:
         return None
     last = None
-    for match in _JSON.finditer(text, window):
+    for match in JSON.finditer(text, window):
         last = match
     if last is None:
         return None
@@ -162,52 +119,66 @@ def _json_answer(text: str) -> Extraction | None:
 
 def labelled(text: str) -> Extraction | None:
     """The statement after the last label, if it says anything."""
-    last = None
-    for match in _LABEL.finditer(text, max(len(text) - _WINDOW, 0)):
-        if text[match.end() : match.end() + 400].strip(" \n*_.:$"):
-            last = match
+    last = _last_label(text)
     if last is None:
         return None
     rest = text[last.end() :]
     before = text[max(text.rfind("\n", 0, last.start()), last.start() - 60, 0) : last.end()]
     if is_hedged(before):
         return Extraction("hedged", "hedged")
-    underlined = _UNDERLINED.match(rest)
+    underlined = UNDERLINED.match(rest)
     skipped = underlined.end() if underlined else 0
-    adverb = _ADVERB.match(rest, skipped)
+    adverb = ADVERB.match(rest, skipped)
     skipped = adverb.end() if adverb else skipped
-    statement, length = _statement(rest[skipped:])
+    english = last.re is LABEL
+    statement, length = _statement(rest[skipped:], english=english)
     if not statement:
         return None
-    if _DENIED.match(statement):
+    if DENIED.match(statement):
         return Extraction("hedged", "negated")
     after = rest[skipped + length :]
     if is_hedged(statement) or after.lstrip("*_$ ").startswith("?"):
         return Extraction("hedged", "hedged")
     start = last.end() + skipped
-    if _WITHDRAWN.search(after[:400]):
+    if WITHDRAWN.search(after[:400]):
         return Extraction("hedged", "withdrawn")
     return Extraction("found", "label", statement, start, start + length)
 
 
-def _statement(text: str) -> tuple[str, int]:
-    """The first clause of a text, without markdown, and its length as written."""
+def _last_label(text: str) -> re.Match[str] | None:
+    """The last label that something follows."""
+    last = None
+    start = max(len(text) - _WINDOW, 0)
+    for labels in (LABEL, FOREIGN) if mentions(text, FOREIGN_WORDS) else (LABEL,):
+        for match in labels.finditer(text, start):
+            if text[match.end() : match.end() + 400].strip(" \n*_.:$") and (
+                last is None or match.start() > last.start()
+            ):
+                last = match
+    return last
+
+
+def _statement(text: str, *, english: bool = True) -> tuple[str, int]:
+    """The first clause of a text, without markdown, and its length as written.
+
+    Words before a formula are passed over when they are English ones that change nothing.
+    """
     display = re.match(r"\\\[(.{1,600}?)\\\]|\$\$(.{1,600}?)\$\$", text, re.S)
     if display:
         return (display[1] or display[2]).strip().rstrip("."), display.end()
-    yes_no = _YES_NO.match(text)
+    yes_no = YES_NO.match(text)
     if yes_no:
         return yes_no[1], yes_no.end()
     clause = text[:600]
-    whole = _MATH.match(clause)
-    end = _CLAUSE_END.search(clause, whole.end() if whole else 0)
+    whole = MATH.match(clause)
+    end = CLAUSE_END.search(clause, whole.end() if whole else 0)
     if end:
         clause = clause[: end.start()]
     length = len(clause)
     clause = clause.replace("**", "").strip().strip("*_").strip()
-    maths = _MATH.search(clause)
+    maths = MATH.search(clause)
     words = clause[: maths.start()] if maths else ""
-    if maths and re.search(r"[A-Za-z]{4,}", words) and not _QUALIFYING.search(words):
+    if maths and english and re.search(r"[A-Za-z]{4,}", words) and not QUALIFYING.search(words):
         return (maths[1] or maths[2] or maths[3]).strip(), length
     return clause.rstrip(".。．").strip(), length
 
@@ -221,11 +192,11 @@ def _lone_line(text: str) -> Extraction | None:
     line = stripped[start:]
     if not line or len(line) > 200 or _inside_display(text[:start], line):
         return None
-    bare = _MARKDOWN.sub("", line, count=1).strip().strip("*_`").strip()
+    bare = MARKDOWN.sub("", line, count=1).strip().strip("*_`").strip()
     bare = bare.removeprefix("=").strip() if bare.startswith("=") else bare
     if bare and (re.fullmatch(r"\(?[A-Z]\)?\.?", bare) or _is_bare(bare)):
         return Extraction("found", "line", bare, start, len(stripped))
-    value = _calculated(_NAMED_LINE.sub("", bare, count=1))
+    value = _calculated(NAMED_LINE.sub("", bare, count=1))
     return None if value is None else Extraction("found", "line", value, start, len(stripped))
 
 
@@ -286,8 +257,11 @@ def _named_answer(text: str) -> Extraction | None:
     if last is None:
         return None
     sentence = text[max(text.rfind("\n", 0, last.start()), text.rfind(". ", 0, last.start()), 0) :]
-    if is_hedged(sentence) or re.search(r"\bnot\b|n't\b", sentence):
+    if is_hedged(sentence) or DENYING.search(sentence):
         return Extraction("hedged", "hedged")
+    line = text[text.rfind("\n", 0, last.start()) + 1 : last.start()]
+    if TURNED_ASIDE.search(line):
+        return Extraction("hedged", "part")
     value = next(group for group in last.groups() if group)
     return Extraction("found", "label", value.strip("$"), last.start(), last.end())
 
@@ -311,7 +285,7 @@ def _conclusion(text: str) -> Extraction | None:
     # The last sentence of the last line.
     start = max((m.end() for m in _SENTENCE.finditer(stripped, line)), default=line)
     sentence = stripped[start:].replace("**", "").strip(" *_").rstrip(".。 *_")
-    clause = _ASIDE.sub("", _THEREFORE.sub("", sentence, count=1)).rstrip(". ")
+    clause = ASIDE.sub("", _THEREFORE.sub("", sentence, count=1)).rstrip(". ")
     if not _THEREFORE.match(sentence) and not _SUBJECT.match(clause):
         return None
     if _NOT_STATED.search(clause):
@@ -344,7 +318,7 @@ _SUBJECT = re.compile(
     r"(?:the|its|his|her|their|there)\b[^.\n]{0,120}\b(?:is|are|equals|was|were)\b", re.I
 )
 _NOT_STATED = re.compile(
-    r"\b(?:not|question|problem|asks?|asked|when|if|whether|where|suppose|let|assume|given|first|"
+    r"\b(?:not|never|neither|nor|nobody|impossible|cannot|hardly|unlikely|question|problem|asks?|asked|when|if|whether|where|suppose|let|assume|given|first|"
     r"next|step|method|about)\b|n't\b|\?",
     re.I,
 )

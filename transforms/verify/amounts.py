@@ -15,7 +15,7 @@ from butwait.transforms.verify.readings import (
     terms,
 )
 from butwait.transforms.verify.settle import Settled
-from butwait.transforms.verify.tree import SCALARS, Clock, Mul, Node, Percent, Unit, number
+from butwait.transforms.verify.tree import SCALARS, Clock, Mul, Node, Num, Percent, Unit, number
 from butwait.transforms.verify.units import SIDE_MARK
 
 Equal = Callable[[Node, Node], bool | None]
@@ -74,9 +74,12 @@ def _is_money_of(rate: Unit, money: Unit) -> bool:
     """Whether one is an amount of money and the other the same currency per something."""
     one, two = dict(rate.dims), dict(money.dims)
     plain = len(two) == 1 and two.keys() <= _MONEY and money.factor == number(1)
-    return plain and two.items() <= one.items() and min(one.values()) < 0
+    whole = isinstance(rate.factor, Num) and 1 / rate.factor.value in _PERIODS
+    return plain and whole and two.items() <= one.items() and min(one.values()) < 0
 
 
+# A piece, a second, minute, hour, day, week, a month's twelfth of a year.
+_PERIODS = frozenset({1, 60, 3_600, 86_400, 604_800, 12})
 _MONEY = frozenset({"dollar", "euro", "yuan", "yen", "rupee", "sterling", "penny"})
 
 

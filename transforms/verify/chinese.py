@@ -69,24 +69,32 @@ def without_han(text: str) -> str:
 
 
 def _value(numeral: str) -> str:
-    """A numeral in digits; ASCII digits stay.
+    """A numeral in digits; ASCII digits, and numerals that are not written out, stay.
 
-    >>> _value("三十六"), _value("一万零五")
-    ('36', '10005')
+    >>> _value("三十六"), _value("一万零五"), _value("两千三")
+    ('36', '10005', '两千三')
     """
     if numeral[0] in "0123456789.":
         return numeral
     if not any(c in _TENS or c in _GREAT for c in numeral):
         return "".join(str(_DIGITS[c]) for c in numeral)
-    total = part = digit = 0
-    for char in numeral:
-        if char in _DIGITS:
-            digit = _DIGITS[char]
-        elif char in _TENS:
-            # "十六" is sixteen: a ten without a digit before it is one ten.
-            part += (digit or 1) * _TENS[char]
-            digit = 0
-        else:
-            total += (part + digit) * _GREAT[char]
-            part = digit = 0
-    return str(total + part + digit)
+    value = _counted(
+        numeral, (("亿", 10**8), ("万", 10**4), ("千", 1_000), ("百", 100), ("十", 10))
+    )
+    return numeral if value is None else str(value)
+
+
+def _counted(numeral: str, places: tuple[tuple[str, int], ...]) -> int | None:
+    """The value of a numeral by its largest place first; None where a place is left out."""
+    if not places:
+        digits = numeral.lstrip("零〇")
+        return _DIGITS[digits] if len(digits) == 1 and digits in _DIGITS else None
+    (name, worth), rest = places[0], places[1:]
+    above, found, below = numeral.rpartition(name)
+    if not found:
+        return _counted(numeral, rest)
+    high = 1 if not above and worth == 10 else _counted(above, places if worth == 10**8 else rest)
+    low = _counted(below, rest) if below else 0
+    # "三百五" leaves the tens out without a zero: three hundred and fifty.
+    short = bool(below) and len(below) == 1 and worth > 10
+    return None if high is None or low is None or short else high * worth + low

@@ -26,6 +26,7 @@ from butwait.transforms.verify.tree import (
     Span,
     Sym,
     number,
+    symbols,
 )
 
 _MOST_MODULUS = 10_000
@@ -68,8 +69,18 @@ def _class_of(item: Node, limits: Limits) -> tuple[int, int] | None:
     return value, int(item.modulus.value)
 
 
+def _class_names(node: Node) -> set[str]:
+    """The variables that are said to be in some class."""
+    items = node.items if isinstance(node, Seq) else (node,)
+    classes = [item for item in items if isinstance(item, Residue) and not symbols(item.value)]
+    return {item.name for item in classes if item.name}
+
+
 def same_classes(a: Node, b: Node, limits: Limits) -> bool | None:
     """Whether two sets of residue classes are the same; None when that cannot be told."""
+    names = _class_names(a), _class_names(b)
+    if names[0] and names[1] and names[0] != names[1]:
+        return False
     one, two = classes_of(a, limits), classes_of(b, limits)
     if one is None or two is None:
         return None

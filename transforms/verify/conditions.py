@@ -56,7 +56,8 @@ def _common_class(node: Seq) -> Node | None:
     """``x = 2 (mod 3) and x = 3 (mod 5)`` as the one class that meets both."""
     found = [_numbers(item) for item in node.items if isinstance(item, Residue)]
     known = [pair for pair in found if pair is not None]
-    if len(known) < len(node.items) or len({m for _, m in known}) < len(known):
+    names = {item.name for item in node.items if isinstance(item, Residue)}
+    if len(known) < len(node.items) or len({m for _, m in known}) < len(known) or len(names) > 1:
         return None
     value, modulus = known[0]
     for other, m in known[1:]:
@@ -65,7 +66,7 @@ def _common_class(node: Seq) -> Node | None:
             return NamedSet("empty") if (other - value) % shared else None
         step = (other - value) // shared * pow(modulus // shared, -1, m // shared)
         value, modulus = value + modulus * (step % (m // shared)), modulus // shared * m
-    return Residue(number(value % modulus), number(modulus))
+    return Residue(number(value % modulus), number(modulus), *names)
 
 
 def _numbers(item: Residue) -> tuple[int, int] | None:
@@ -86,7 +87,7 @@ def _classes(items: Sequence[Node], last: Residue) -> tuple[Node, ...]:
             item = item.items[1]
         if not isinstance(item, SCALARS):
             return ()
-        out.append(Residue(item, last.modulus))
+        out.append(Residue(item, last.modulus, last.name))
     return (*out, last)
 
 
@@ -122,7 +123,7 @@ def congruence(node: Chain, modulus: Node | None) -> Node:
     if modulus is None:
         return node
     if isinstance(left, Sym):
-        return Residue(scalar(right), modulus)
+        return Residue(scalar(right), modulus, left.name)
     return _solved(left, right, modulus)
 
 
@@ -139,7 +140,8 @@ def _solved(left: Node, right: Node, modulus: Node) -> Node:
     if b % shared:
         return NamedSet("empty")
     m //= shared
-    return Residue(number(b // shared * pow(a // shared, -1, m) % m if m > 1 else 0), number(m))
+    value = b // shared * pow(a // shared, -1, m) % m if m > 1 else 0
+    return Residue(number(value), number(m), *symbols(left))
 
 
 def _line(node: Node) -> tuple[Fraction, Fraction]:

@@ -62,6 +62,7 @@ from butwait.transforms.verify.tree import (
     Text,
     Unit,
     Unreadable,
+    contains,
     symbols,
 )
 from butwait.transforms.verify.words import same_words
@@ -389,7 +390,8 @@ class Comparison:
         if result is True:
             return True
         one, two = degrees_of(a), degrees_of(b)
-        if (one is None) != (two is None):
+        radians = (one is None and contains(a, "pi")) or (two is None and contains(b, "pi"))
+        if (one is None) != (two is None) and not radians:
             bare = self.equal(one if one is not None else a, two if two is not None else b)
             return self._say("degrees", either(bare, result))
         return result

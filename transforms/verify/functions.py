@@ -43,32 +43,27 @@ _ONE = number(1)
 def read_fraction(p: Scalars) -> Node:
     """A quotient; ``\\frac{dy}{dx}`` is a derivative, a name of its own."""
     above, below = p.argument(), p.argument()
-    if not _is_differential(below):
+    bottom = _differential(below, 1)
+    if bottom is None:
         return Div(above, below)
-    top, bottom = _differential(above), _differential(below)
-    if top is None or bottom is None or top[1] != bottom[1]:
+    top = _differential(above, 0)
+    if top is None or top[1] != bottom[1]:
         raise Unreadable("a derivative of an expression")
     # The variable of y' is x where nothing else is said.
     variable = "" if bottom[0] == "x" else f" by {bottom[0]}"
     return Sym(top[0] + "'" * top[1] + variable)
 
 
-def _is_differential(node: Node) -> bool:
-    return isinstance(node, Mul) and node.items[0] == Sym("d") and len(node.items) == 2
-
-
-def _differential(node: Node) -> tuple[str, int] | None:
-    """Name and order of ``dy``, ``d^2 y``, ``dx^2``."""
+def _differential(node: Node, place: int) -> tuple[str, int] | None:
+    """Name and order of ``dy``, ``d^2 y`` (the power at place 0) or ``dx^2`` (at place 1)."""
     if not isinstance(node, Mul) or len(node.items) != 2:
         return None
-    sign, what = node.items
-    for part, other in ((sign, what), (what, sign)):
-        if isinstance(part, Pow) and isinstance(part.exp, Num) and 2 <= part.exp.value <= 9:
-            name = other if part is sign else part.base
-            letter = part.base if part is sign else sign
-            if letter == Sym("d") and isinstance(name, Sym):
-                return name.name, int(part.exp.value)
-    return (what.name, 1) if sign == Sym("d") and isinstance(what, Sym) else None
+    parts, order = list(node.items), 1
+    raised = parts[place]
+    if isinstance(raised, Pow) and isinstance(raised.exp, Num) and 2 <= raised.exp.value <= 9:
+        parts[place], order = raised.base, int(raised.exp.value)
+    sign, name = parts
+    return (name.name, order) if sign == Sym("d") and isinstance(name, Sym) else None
 
 
 def read_root(p: Scalars, name: str) -> Node:

@@ -14,6 +14,8 @@ _LOST = re.compile(
     r"|\r(?=ight|angle|ceil|floor|ho\b)"
 )
 _LOST_LETTER = {"\x0c": "\\f", "\x08": "\\b", "\t": "\\t", "\r": "\\r"}
+_CURRENCIES = {"pounds": "sterling", "textsterling": "sterling", "euro": "euros", "yen": "yen"}
+_CURRENCY = re.compile(r"\\(pounds|textsterling|euro|yen)(?![A-Za-z])")
 _ROOT_OF = re.compile(r"\\root ?\{?([0-9A-Za-z]{1,3})\}? ?\\of ?")
 _PLAIN_MATRIX = re.compile(r"\\(p?matrix|cases) ?\{")
 _QUANTITY = re.compile(r"\\(?:SI|qty) ?(?:\[[^\]]{0,40}\])?\{([^{}]{1,60})\} ?\{([^{}]{1,60})\}")
@@ -33,7 +35,7 @@ _PRIMES = re.compile(r"\^ ?(?:\\prime(?![A-Za-z])|\{((?: ?\\prime)+) ?\})")
 _FALLING = re.compile(
     r"([0-9A-Za-z]{1,9}|\([^()]{1,40}\)) ?\^ ?\{ ?\\underline ?\{([^{}]{1,40})\} ?\}"
 )
-_TOWER = re.compile(r"(\d{1,9}) ?\\uparrow ?\\uparrow ?([1-9])(?!\d)")
+_TOWER = re.compile(r"(?<![\d.^{])(\d{1,9}) ?\\uparrow ?\\uparrow ?([1-9])(?!\d)")
 _BASE = re.compile(
     r"([0-9A-Fa-f]{1,80}(?:\.[0-9A-Fa-f]{1,40})?)"
     r"(?:\\[,;: ]|[ ~(]|\\text ?\{){1,6}(?:in )?base[ ~-]{0,3}(\d{1,2}|[a-z]{3,9})[ )}]{0,3}"
@@ -44,17 +46,19 @@ _DIVIDES = re.compile(
 )
 _AXIS = re.compile(r"(?:\\text ?\{)?\$?\b([xyz])\$?(?:\\text ?\{)?[ -]{1,2}axis\b(?: ?\})?")
 _OUT_OF = re.compile(r"(\d{1,9})(?: |\\text ?\{ ?){1,2}out of(?: every)?(?: ?\} ?| )(\d{1,9})")
+_CAPITAL = re.compile("[A-HJ-Z]")
 _PRINTED_I = re.compile(r"(?<![A-Za-z])I(?![A-Za-z])")
 _WORD_SPACE = r"(?:[ ~]|\\text ?\{|\\[,;: ]|\})*"
+_IS = r"\b(?:is|be|are) (?:strictly )?"
 _ORDERS = tuple(
-    (re.compile(rf"{_WORD_SPACE}(?:\b(?:is|be|are)\b )?(?:{words}){_WORD_SPACE}"), f" {sign} ")
+    (re.compile(rf"{_WORD_SPACE}(?:{words}){_WORD_SPACE}"), f" {sign} ")
     for words, sign in (
-        (r"(?:strictly )?(?:greater|more|larger|bigger) than or equal to|at least"
-         r"|no(?:t)? (?:less|smaller|fewer) than", r"\ge"),
-        (r"(?:strictly )?(?:less|smaller|fewer) than or equal to|at most"
-         r"|no(?:t)? (?:more|greater|larger) than", r"\le"),
-        (r"(?:strictly )?(?:greater|more|larger|bigger) than", ">"),
-        (r"(?:strictly )?(?:less|smaller|fewer) than", "<"),
+        (rf"{_IS}(?:greater|more|larger|bigger) than or equal to|(?:{_IS})?at least"
+         rf"|{_IS}not? (?:less|smaller|fewer) than", r"\ge"),
+        (rf"{_IS}(?:less|smaller|fewer) than or equal to|(?:{_IS})?at most"
+         rf"|{_IS}not? (?:more|greater|larger) than", r"\le"),
+        (rf"{_IS}(?:greater|more|larger|bigger) than", ">"),
+        (rf"{_IS}(?:less|smaller|fewer) than", "<"),
     )
 )  # fmt: skip
 _SECOND_ORDER = re.compile(
@@ -88,7 +92,7 @@ def without_habits(text: str) -> str:
         text = _AXIS.sub(r"\\text{\1-axis}", text)
     if "out of" in text and (match := _OUT_OF.fullmatch(text)):
         text = f"\\frac{{{match[1]}}}{{{match[2]}}}"
-    if "I" in text and "\\" not in text and ("*I" in text or "I*" in text):
+    if ("*I" in text or "I*" in text) and "\\" not in text and not _CAPITAL.search(text):
         text = _PRINTED_I.sub("i", text)
     if "|" in text or "\\mid" in text:
         match = _DIVIDES.fullmatch(text.strip("$ "))
@@ -101,6 +105,8 @@ def without_habits(text: str) -> str:
 
 def _other_tex(text: str) -> str:
     """Plain TeX and siunitx."""
+    if "\\pounds" in text or "\\euro" in text or "\\yen" in text or "\\textsterling" in text:
+        text = _CURRENCY.sub(lambda m: f"\\text{{ {_CURRENCIES[m[1]]}}}", text)
     if "\\surd" in text:
         text = text.replace("\\surd", "\\sqrt ")
     if "\\root" in text:

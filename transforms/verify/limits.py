@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-VERIFIER_VERSION = "2"
+VERIFIER_VERSION = "3"
 
 
 class Limits(NamedTuple):

@@ -75,8 +75,12 @@ def _one_sided(form: Form) -> bool:
     if not names:
         return True
     term = as_term(form)
-    return term is not None and all(
-        (g[0] == "v" and e.numerator % 2 == 1) or g[:2] == ("f", "abs")
-        for g, e in term[0]
-        if g in names
+    return (
+        term is not None
+        and term[1] > 0
+        and all(
+            (g[0] == "v" and e.numerator % 2 == 1) or g[:2] == ("f", "abs")
+            for g, e in term[0]
+            if g in names
+        )
     )

@@ -55,17 +55,28 @@ def as_equation(node: Settled) -> tuple[Node, Node] | None:
 
 def same_name(a: Node, b: Node) -> bool:
     """Whether two names name the same: alike, one in fewer words, a letter for its word."""
-    a, b = (n.args[0] if isinstance(n, Fn) and n.name == "call" else n for n in (a, b))
     if a == b:
         return True
+    for call, head in ((a, b), (b, a)):
+        if isinstance(call, Fn) and call.name == "call" and isinstance(head, Sym):
+            return call.args[0] == head and all(isinstance(x, Sym) for x in call.args[1:])
     if isinstance(a, Text) and isinstance(b, Text):
-        one, two = set(singular(a.words).split()), set(singular(b.words).split())
-        return one <= two or two <= one
+        return _name_words(a) == _name_words(b)
     for words, letter in ((a, b), (b, a)):
         if isinstance(words, Text):
             initials = {word[0] for word in words.words.split()}
             return not isinstance(letter, Sym) or letter.name[0].lower() in initials
     return False
+
+
+def _name_words(name: Text) -> list[str]:
+    """The words of a name without those that say nothing about what it names."""
+    return [word for word in singular(name.words).split() if word not in _FILLING]
+
+
+_FILLING = frozenset({"the", "a", "an", "of", "total", "value", "number", "answer", "is"})
+# Letters of unknowns: the roots of an equation, numbered, have no order.
+_ROOT_NAMES = frozenset("xyztrk")
 
 
 def record(node: Settled) -> Record | None:
@@ -119,7 +130,8 @@ def indexed_name(node: Settled) -> str | None:
     ]
     letters = {name.partition("_")[0] for name in names}
     indexed = all("_" in name for name in names) and len(set(names)) == len(names)
-    return str(Sym(letters.pop())) if indexed and len(letters) == 1 else None
+    known = indexed and len(letters) == 1 and letters <= _ROOT_NAMES
+    return str(Sym(letters.pop())) if known else None
 
 
 def as_roots(node: Settled, letter: str | None) -> list[Node] | None:

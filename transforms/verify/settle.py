@@ -81,7 +81,7 @@ def settle(node: Node, limits: Limits) -> Settled:
             parts: tuple[Node, ...] = tuple(Unit(v, node.dims, node.factor) for v in values)
             return Seq("list", parts, "or")
     if isinstance(node, Residue) and len(both := expand_signs(node.value)) > 1:
-        return Seq("list", tuple(Residue(v, node.modulus) for v in both), "or")
+        return Seq("list", tuple(Residue(v, node.modulus, node.name) for v in both), "or")
     if isinstance(node, Percent) and len(both := expand_signs(node.value)) > 1:
         return Seq("list", tuple(Percent(v) for v in both), "or")
     return node

@@ -155,8 +155,11 @@ class Matrix:
 
 @dataclass(frozen=True, slots=True)
 class Residue:
+    """A class of whole numbers, and the variable that is in it (empty: none was named)."""
+
     value: Node
     modulus: Node
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

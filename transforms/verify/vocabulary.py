@@ -33,6 +33,7 @@ RENAME = {
     "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "nicefrac": "frac", "sfrac": "frac",
     "flatfrac": "frac", "mleft": "left", "dbinom": "binom", "tbinom": "binom",
     "leq": "le", "leqslant": "le", "leqq": "le", "geq": "ge", "geqslant": "ge", "geqq": "ge",
+    "nless": "ge", "ngtr": "le", "nleq": ">", "ngeq": "<", "nleqslant": ">", "ngeqslant": "<",
     "neq": "ne", "lt": "<", "gt": ">", "times": "*", "cdot": "*", "ast": "*", "div": "/",
     "lvert": "left|", "rvert": "right|", "vert": "|", "mid": "|", "lbrace": "{", "rbrace": "}",
     "varnothing": "emptyset", "varphi": "phi", "vartheta": "theta", "varepsilon": "epsilon",

@@ -84,9 +84,9 @@ _STOP = re.compile(r"\.(?!\d)")
 _ARTICLES = frozenset({"a", "an", "the", "is", "are", "it"})
 # Punctuation goes; signs beyond ASCII, such as a suit of cards, stay.
 _NOT_WORDS = re.compile(
-    r"[!-&(-,:;?@\[-\]`{|}~\u00a1-\u00bf\u2010-\u2027\u2030-\u205e\u3001-\u303f]+"
+    r"[!\"$&(),:;?@\[\\\]`{|}~\u00a1-\u00bf\u2010-\u2027\u2030-\u205e\u3001-\u303f]+"
 )
-_NOT_WORDS_OR_BRACKETS = re.compile(r"[!-&*:;?@\\`{}~\u00a1-\u00bf\u2010-\u2027\u3001-\u303f]+")
+_NOT_WORDS_OR_BRACKETS = re.compile(r"[!\"$&:;?@\\`{}~\u00a1-\u00bf\u2010-\u2027\u3001-\u303f]+")
 _COMMAND = re.compile(r"\\([A-Za-z]+|.)")
 _QUIET = frozenset(
     ["text", "left", "right", "quad", "qquad", "textbf", "mathrm", "displaystyle", "begin", "end"]
@@ -117,8 +117,10 @@ def number_word(text: str) -> Fraction | None:
     if len(words) < 3 and words and words[0] in ("a", "half"):
         fixed = _FIXED.get(" ".join(words))
         return None if fixed is None else sign * fixed
-    if len(words) == 2 and words[0] in _NUMBERS and words[1].rstrip("s") in _PARTS:
-        return sign * Fraction(_NUMBERS[words[0]], _PARTS[words[1].rstrip("s")])
+    parts = words[1].rstrip("s") if len(words) == 2 else ""
+    plural = len(words) == 2 and (words[1].endswith("s") or words[0] == "one")
+    if parts in _PARTS and plural and _NUMBERS.get(words[0], 20) < 20:
+        return sign * Fraction(_NUMBERS[words[0]], _PARTS[parts])
     value = _whole_words(words)
     return None if value is None else sign * value
 
@@ -144,17 +146,22 @@ def _whole_words(words: list[str]) -> Fraction | None:
     if not words or any(word not in _NUMBERS and word not in _SCALES for word in words):
         return None
     total = part = 0
-    before = ""
+    before, last = "", 10**18
     for word in words:
-        if word not in _SCALES:
+        scale = _SCALES.get(word)
+        if scale is None:
             after_tens = _NUMBERS.get(before, 0) >= 20 and 0 < _NUMBERS[word] < 10
             if before and before not in _SCALES and not after_tens:
                 return None
             part += _NUMBERS[word]
-        elif word == "hundred":
+        elif scale == 100:
+            if part >= 100 or before in _SCALES:
+                return None
             part = max(part, 1) * 100
         else:
-            total, part = total + max(part, 1) * _SCALES[word], 0
+            if scale >= last or (before in _SCALES and before != "hundred"):
+                return None
+            total, part, last = total + max(part, 1) * scale, 0, scale
         before = word
     return Fraction(total + part)
 
@@ -236,6 +243,10 @@ def is_phrase(text: str) -> bool:
     return _PHRASE.fullmatch(unwrap_text(text)) is not None
 
 
+def _names(words: list[str], k: int) -> bool:
+    return words[k] == "a" and k == len(words) - 1 > 0
+
+
 def plain_words(text: str) -> str | None:
     """Case-free words of a text answer, or None when there is no word in it."""
     plain = unwrap_text(text)
@@ -249,7 +260,9 @@ def plain_words(text: str) -> str | None:
     noise = _NOT_WORDS_OR_BRACKETS if formula else _NOT_WORDS
     plain = noise.sub(" ", _ORDINAL.sub("", _HYPHEN.sub(" ", _LETTER_A.sub("A_", plain)))).lower()
     plain = _STOP.sub(" ", plain)
-    words = [word for word in plain.split() if formula or word not in _ARTICLES]
+    words = plain.split()
+    # "plan a" has a name at its end, not an article.
+    words = [w for k, w in enumerate(words) if formula or w not in _ARTICLES or _names(words, k)]
     kept = " ".join(words) or " ".join(plain.split())
     if any(len(word) > 1 and word.isalpha() for word in kept.split()):
         return kept
