@@ -264,6 +264,13 @@ BOMBS: dict[str, str] = {
     "nested radicals": "\\sqrt{2+" * 50 + "2" + "}" * 50,
     "nested radicals of x": "\\sqrt{1+" * 50 + "x" + "}" * 50,
     "sum of radicals": _sums(120),
+    "numerals": "三" * 9_000,
+    "parts in Chinese": "三分之" * 3_000,
+    "groups in a group": "5" + "{a}" * 3_000,
+    "matrix power": "\\begin{pmatrix}a&b&c\\\\d&f&g\\\\h&j&k\\end{pmatrix}^{12}",
+    "powers in a set": "\\{"
+    + ",".join(f"(x+{k})^4(y+{k + 1})^4(z+{k})^2" for k in range(60))
+    + "\\}",
     "product of radicals": "".join(f"(1+\\sqrt{{{k}}})" for k in range(2, 40)),
     "quotient of radicals": "\\frac{1}{" + _sums(24) + "}",
     "power of a radical": "(1+\\sqrt{2}+\\sqrt{3}+\\sqrt[3]{5})^{400}",

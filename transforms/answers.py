@@ -229,15 +229,16 @@ def _plainly_boxed(text: str) -> Extraction | None:
 
 def _closed_at(text: str, opened: int) -> int:
     """Where the brace before ``opened`` is closed; -1 without such, and where escapes stand."""
-    inner = 0
-    end = text.find("}", opened)
+    inner = closed = 0
+    at, end = opened, text.find("}", opened)
     while end >= 0:
-        if text.find("\\{", opened, end) >= 0 or text[end - 1] == "\\":
+        if text.find("\\{", at, end) >= 0 or text[end - 1] == "\\":
             return -1
-        if text.count("{", opened, end) == inner:
+        inner += text.count("{", at, end)
+        if inner == closed:
             return end
-        inner += 1
-        end = text.find("}", end + 1)
+        closed += 1
+        at, end = end + 1, text.find("}", end + 1)
     return -1
 
 

@@ -31,11 +31,11 @@ _NUMERAL = "[零〇一二三四五六七八九两十百千万亿]"
 _AFTER_NUMBER = r"(?<=[0-9}\])])\s*"
 _UNIT = re.compile(_AFTER_NUMBER + "(" + "|".join(_UNITS) + r")(?![\u4e00-\u9fff])")
 _COUNTER = re.compile(_AFTER_NUMBER + f"[{_COUNTERS}]" + r"(?![\u4e00-\u9fff])")
-_PERCENT = re.compile(f"百分之({_NUMERAL}+|[0-9.]+)")
-_MIXED = re.compile(f"({_NUMERAL}+)又({_NUMERAL}+)分之({_NUMERAL}+)")
-_PART = re.compile(f"({_NUMERAL}+|[0-9]+)分之({_NUMERAL}+|[0-9]+)")
-_POINT = re.compile(f"({_NUMERAL}+)[点點]([零〇一二三四五六七八九]+)")
-_WHOLE = re.compile(f"(负|負)?({_NUMERAL}+)")
+_PERCENT = re.compile(f"百分之({_NUMERAL}{{1,24}}|[0-9.]{{1,20}})")
+_MIXED = re.compile(f"({_NUMERAL}{{1,24}})又({_NUMERAL}{{1,24}})分之({_NUMERAL}{{1,24}})")
+_PART = re.compile(f"({_NUMERAL}{{1,24}}|[0-9]{{1,20}})分之({_NUMERAL}{{1,24}}|[0-9]{{1,20}})")
+_POINT = re.compile(f"({_NUMERAL}{{1,24}})[点點]([零〇一二三四五六七八九]{{1,24}})")
+_WHOLE = re.compile(f"(负|負)?({_NUMERAL}{{1,24}})")
 _LABEL = re.compile(r"\A\s*(?:故|所以|因此)?(?:选|答案(?:是|为|為)?|解|答)[:： ]*")
 _WORD = re.compile("|".join(_WORDS))
 _RELATION = re.compile(
@@ -59,7 +59,7 @@ def without_han(text: str) -> str:
     text = _MIXED.sub(lambda m: f"{_value(m[1])}\\frac{{{_value(m[3])}}}{{{_value(m[2])}}}", text)
     text = _PART.sub(lambda m: f"\\frac{{{_value(m[2])}}}{{{_value(m[1])}}}", text)
     text = _POINT.sub(lambda m: f"{_value(m[1])}.{''.join(str(_DIGITS[c]) for c in m[2])}", text)
-    whole = _WHOLE.fullmatch(text.strip())
+    whole = _WHOLE.fullmatch(text.strip(" 。．."))
     if whole is not None:
         return f"{'-' if whole[1] else ''}{_value(whole[2])}"
     text = _RELATION.sub(lambda m: _RELATIONS[m[0]], text)
@@ -77,7 +77,9 @@ def _value(numeral: str) -> str:
     if numeral[0] in "0123456789.":
         return numeral
     if not any(c in _TENS or c in _GREAT for c in numeral):
-        return "".join(str(_DIGITS[c]) for c in numeral)
+        # "五六" is five or six; "二〇二五" a year.
+        said = len(numeral) == 2 and not set(numeral) & {"零", "〇"}
+        return numeral if said else "".join(str(_DIGITS[c]) for c in numeral)
     value = _counted(
         numeral, (("亿", 10**8), ("万", 10**4), ("千", 1_000), ("百", 100), ("十", 10))
     )
@@ -93,7 +95,11 @@ def _counted(numeral: str, places: tuple[tuple[str, int], ...]) -> int | None:
     above, found, below = numeral.rpartition(name)
     if not found:
         return _counted(numeral, rest)
-    high = 1 if not above and worth == 10 else _counted(above, places if worth == 10**8 else rest)
+    high = (
+        1
+        if not above and (worth == 10 or not below)
+        else _counted(above, places if worth == 10**8 else rest)
+    )
     low = _counted(below, rest) if below else 0
     # "三百五" leaves the tens out without a zero: three hundred and fifty.
     short = bool(below) and len(below) == 1 and worth > 10

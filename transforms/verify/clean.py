@@ -178,6 +178,7 @@ def clean_text(text: str) -> str:
         text = html.unescape(text)
     if "{.}" in text:
         text = text.replace("{.}", ".")
+    text = strip_wrapping(text).removeprefix("\\displaystyle").lstrip()
     if ("[" in text or "]" in text) and ("," in text or ";" in text):
         text = _OUTWARD.sub(_inward, text)
     if "degree" in text:

@@ -22,6 +22,7 @@ from butwait.transforms.verify.kinds import (
     as_point,
     has_class,
     has_family,
+    has_orders,
     same_numbers,
     several_choices,
 )
@@ -255,6 +256,8 @@ class Comparison:
             return self._say("tuple", every([self._plain(x, y) for x, y in
                                              zip(a.items, b.items, strict=True)]))  # fmt: skip
         rule = "set" if "set" in (a.kind, b.kind) else "list"
+        if (a.joiner == "or") != (b.joiner == "or") and has_orders(a) and has_orders(b):
+            return self._say(rule, False)
         one, two = list(a.items), list(b.items)
         if rule == "set":
             one, two = self._distinct(one), self._distinct(two)

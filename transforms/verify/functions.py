@@ -169,11 +169,11 @@ def read_bars(p: Scalars, left: str) -> Node:
 def with_degrees(p: Scalars, base: Node) -> Node:
     """A value in degrees, with minutes of arc after it."""
     value: Node = Mul((scalar(base), Const("deg")))
-    if p.saw("num") and p.peek(1).text == "'":
-        minutes = Num(p.take().value / 60, False)
+    while p.saw("num") and p.peek(1).text == "'":
+        part = p.take().value
         p.take()
-        p.accept("op", "'")
-        value = Add((value, Mul((minutes, Const("deg")))))
+        size = 3_600 if p.accept("op", "'") else 60
+        value = Add((value, Mul((Num(part / size, False), Const("deg")))))
     return value
 
 

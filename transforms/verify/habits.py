@@ -32,9 +32,9 @@ _RING = re.compile(
 )
 _SLASHED = re.compile(r"(?<![A-Za-z\\])d([a-z]) ?/ ?d([a-z])(?![A-Za-z])")
 _PRIMES = re.compile(r"\^ ?(?:\\prime(?![A-Za-z])|\{((?: ?\\prime)+) ?\})")
-_FALLING = re.compile(
-    r"([0-9A-Za-z]{1,9}|\([^()]{1,40}\)) ?\^ ?\{ ?\\underline ?\{([^{}]{1,40})\} ?\}"
-)
+_POWER_LINE = r"([0-9A-Za-z]{1,9}|\([^()]{1,40}\)) ?\^ ?\{ ?\\%s ?(?:\{([^{}]{1,40})\}|(\w)) ?\}"
+_FALLING = re.compile(_POWER_LINE % "underline")
+_RISING = re.compile(_POWER_LINE % "overline")
 _TOWER = re.compile(r"(?<![\d.^{])(\d{1,9}) ?\\uparrow ?\\uparrow ?([1-9])(?!\d)")
 _BASE = re.compile(
     r"([0-9A-Fa-f]{1,80}(?:\.[0-9A-Fa-f]{1,40})?)"
@@ -145,8 +145,9 @@ def _raised(text: str) -> str:
         text = _RING.sub(r"^\\circ ", text)
     if "\\prime" in text:
         text = _PRIMES.sub(lambda m: "'" * max((m[1] or "").count("prime"), 1), text)
-    if "\\underline" in text:
-        text = _FALLING.sub(r"\\perm{\1}{\2}", text)
+    if "line" in text:
+        text = _FALLING.sub(lambda m: f"\\perm{{{m[1]}}}{{{m[2] or m[3]}}}", text)
+        text = _RISING.sub(lambda m: f"\\perm{{({m[1]}+{m[2] or m[3]}-1)}}{{{m[2] or m[3]}}}", text)
     return text
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from fractions import Fraction
 
+from butwait.transforms.verify.halflines import ORDERS
 from butwait.transforms.verify.settle import Settled
 from butwait.transforms.verify.tree import (
     Chain,
@@ -105,3 +106,10 @@ def as_point(node: Settled, other: Settled) -> Settled:
     if isinstance(node, Fn) and node.name == "perm" and isinstance(other, Seq):
         return Seq("tuple", node.args) if other.kind == "tuple" else node
     return node
+
+
+def has_orders(node: Node) -> bool:
+    """Whether a list holds inequalities."""
+    return isinstance(node, Seq) and any(
+        isinstance(item, Chain) and set(item.relations) <= ORDERS for item in node.items
+    )

@@ -188,7 +188,10 @@ def built_set(node: Builder, limits: Limits) -> Node | None:
 
 
 def _whole_numbers(node: Builder, limits: Limits) -> Seq | None:
-    region = region_of(node.condition, limits)
+    condition = node.condition
+    names = chain_variables(condition) if isinstance(condition, Chain) else set()
+    names |= list_variables(condition) if isinstance(condition, Seq) else set()
+    region = region_of(condition, limits) if names <= {node.variable} else None
     if region is None or not isinstance(node.domain, NamedSet):
         return None
     found: set[int] = set()

@@ -107,7 +107,12 @@ def _settle_seq(node: Seq, limits: Limits) -> Settled:
             flat.append(item)
     if node.kind == "tuple":
         return _tuple_with_signs(Seq("tuple", tuple(flat)))
-    return flat[0] if node.kind == "list" and len(flat) == 1 else Seq(node.kind, tuple(flat))
+    # Only of relations it matters whether all hold or one.
+    related = any(isinstance(item, Chain) and set(item.relations) <= ORDERS for item in flat)
+    joiner = node.joiner if related else "comma"
+    return (
+        flat[0] if node.kind == "list" and len(flat) == 1 else Seq(node.kind, tuple(flat), joiner)
+    )
 
 
 def _has_equation_signs(node: Chain) -> bool:
@@ -152,7 +157,10 @@ def _settle_chain(node: Chain, limits: Limits) -> Settled:
         return settle(items[0], limits)
     if relations == ["in"]:
         inside = LINE if items[1] == Sym("R") else settle(items[1], limits)
-        return Named(items[0], inside) if is_name(items[0]) else inside
+        if is_name(items[0]):
+            return Named(items[0], inside)
+        bound = isinstance(items[0], SCALARS) and symbols(items[0])
+        return node if bound else inside
     if set(relations) == {"="}:
         return _settle_equation(items, limits)
     if set(relations) <= ORDERS:

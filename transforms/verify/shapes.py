@@ -43,6 +43,7 @@ from butwait.transforms.verify.words import (
     list_of_number_words,
     list_of_words,
     number_word,
+    percent_word,
     plain_words,
     read_choice,
     read_clock,
@@ -91,7 +92,7 @@ def _read_clean(text: str, limits: Limits, grouped: bool) -> Node:
     numbers = list_of_number_words(text) if number is None and text[:1].isalpha() else None
     if numbers is not None:
         return Seq("list", tuple(Num(value, False) for value in numbers))
-    share = number_word(text.removesuffix("percent")) if text.endswith("percent") else None
+    share = percent_word(text)
     if share is not None:
         return Percent(Num(share, False))
     known = known_phrase(text)

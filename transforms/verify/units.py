@@ -282,9 +282,11 @@ def _key(word: str) -> str:
     low = word.lower()
     if word in _TABLE or word in _COMPOUND:
         return word
-    if len(word) <= 3 and low not in _KNOWN | _EMPTY:
+    sloppy = word.isupper() and word != "ML"
+    titled = word[0].isupper() and word[1:].islower() and word[0] not in "MNGP"
+    if len(word) <= 3 and word != low and not (low in _KNOWN | _EMPTY and (sloppy or titled)):
         return word
-    return word if len(word) == 2 and word[1].islower() and word[0] in "MNGP" else low
+    return low
 
 
 def _singular(word: str) -> str:

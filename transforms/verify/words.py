@@ -104,13 +104,13 @@ def unwrap_text(text: str) -> str:
 
 def number_word(text: str) -> Fraction | None:
     """The value of a number written in English words, or None."""
-    if not any(c.isalpha() for c in text[:40]) or len(text) > 120:
+    if not any(c.isalpha() for c in text[:40]) or len(text) > _LONGEST_NUMBER:
         return None
     plain = _AFTER_SCALE.sub(r"\1 ", unwrap_text(text).lower().replace("-", " "))
     words = plain.split()
-    sign = 1
+    sign = -1 if text.lstrip(" $").startswith("-") else 1
     if words and words[0] in ("minus", "negative"):
-        sign, words = -1, words[1:]
+        sign, words = -sign, words[1:]
     if words[-3:] == ["and", "a", "half"] and len(words) > 3:
         whole = _whole_words(words[:-3])
         return None if whole is None else sign * (whole + Fraction(1, 2))
@@ -127,6 +127,7 @@ def number_word(text: str) -> Fraction | None:
 
 # "two hundred and five", but not "two and five".
 _AFTER_SCALE = re.compile(r"\b(hundred|thousand|million|billion) and (?!a\b)")
+_LONGEST_NUMBER = 120
 _FIXED = {"half": Fraction(1, 2), "a half": Fraction(1, 2), "a third": Fraction(1, 3),
           "a quarter": Fraction(1, 4), "a dozen": Fraction(12), "a hundred": Fraction(100),
           "a thousand": Fraction(1000), "a million": Fraction(10**6)}  # fmt: skip
@@ -172,6 +173,14 @@ def list_of_number_words(text: str) -> list[Fraction] | None:
     found = [number_word(part) for part in parts]
     known = [value for value in found if value is not None]
     return known if len(known) == len(found) and len(known) > 1 else None
+
+
+def percent_word(text: str) -> Fraction | None:
+    """The number in ``forty percent``, or None."""
+    if "percent" not in text or len(text) > _LONGEST_NUMBER:
+        return None
+    plain = unwrap_text(text)
+    return number_word(plain.removesuffix("percent")) if plain.endswith("percent") else None
 
 
 def known_phrase(text: str) -> str | None:
