@@ -8,6 +8,7 @@ what the answer means (``verify``).
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from butwait.transforms.phrases import HEDGING, PART_AFTER, PART_BEFORE
@@ -35,6 +36,7 @@ _THOUGHT_START = re.compile(
 _MARKED = ("<", "HINK]", "◁")
 _MARKING = ("think", "thought", "reasoning>", "<|channel|>", "_of_solution|>")
 _BEGINNING = 200
+_MARKUP = re.compile(r"<[A-Za-z/|｜]")
 _SOLUTION = re.compile(r"<\|begin_of_solution\|>")
 _SOLUTION_END = re.compile(r"<\|end_of_solution\|>")
 _STOP_TOKENS = re.compile(
@@ -73,6 +75,7 @@ _JOINED_CHARS = 60
 _DOUBTING = (*dict.fromkeys((*_NEGATING, *HEDGING)),)
 # What may stand behind a box without taking it back.
 _MOST_AFTER = 200
+_OPERATORS = frozenset("-+*/^")
 _BEFORE_BOX = " \n\t$*\\[({"
 _AFTER_BOX = " \n$.*\\])}"
 _SENTENCE_END = re.compile(r"[.!?]\s")
@@ -196,7 +199,12 @@ def _plainly_boxed(text: str) -> Extraction | None:
     reading is needed. What it finds, the whole reading finds, too.
     """
     start = text.rfind("\\boxed{")
-    if start < 0 or "<" in text or "◁" in text or "[THINK]" in text[:_BEGINNING]:
+    if (
+        start < 0
+        or ("<" in text and _MARKUP.search(text))
+        or "◁" in text
+        or "[THINK]" in text[:_BEGINNING]
+    ):
         return None
     end = _closed_at(text, start + 7)
     if end < 0:
@@ -213,16 +221,13 @@ def _plainly_boxed(text: str) -> Extraction | None:
     # A denial may begin on the line before, but not in another paragraph.
     if not text.startswith("\n\n", line - 2) or not text[line:start].strip(_BEFORE_BOX):
         line = max(min(line, start - _NEGATED_CHARS), 0)
-    before = text[line:start].lower()
-    if mentions(before, _DOUBTING):
+    if _may_doubt(text[line:start]):
+        return None
+    if _is_part(text, start, end + 1):
         return None
     # A box that this one may be joined to, or may be inside of.
-    if _is_part(text, BoxedAnswer(inside, start, end + 1, True)):
-        return None
     near = text[max(start - _JOINED_CHARS - 1, 0) : start]
-    if ("}" in near or "box" in near) and (
-        text.rfind("\\boxed", 0, start) >= 0 or "\\fbox" in text
-    ):
+    if ("}" in near or "box" in near) and text.rfind("box", 0, start) >= 0:
         return None
     return Extraction("found", "box", inside, start, end + 1)
 
@@ -283,7 +288,7 @@ def _from_boxes(text: str, boxes: list[BoxedAnswer]) -> Extraction:
         return Extraction("hedged", "hedged")
     if _is_negated(text[max(group[0].start - _NEGATED_CHARS, 0) : group[0].start]):
         return Extraction("hedged", "negated")
-    if len(group) == 1 and _is_part(text, last):
+    if len(group) == 1 and _is_part(text, last.start, last.end):
         return Extraction("hedged", "part")
     if len(group) == 1:
         return Extraction("found", "box", last.text, last.start, last.end)
@@ -303,12 +308,22 @@ def _taken_back(after: str, offset: int) -> Extraction | None:
     return Extraction("found", "label", later.text, start, start + len(later.text or ""))
 
 
-def _is_part(text: str, box: BoxedAnswer) -> bool:
+@lru_cache(maxsize=4096)
+def _may_doubt(before: str) -> bool:
+    """Whether words before a box may doubt or deny it; many samples end in the same words."""
+    return mentions(before.lower(), _DOUBTING)
+
+
+def _is_part(text: str, start: int, end: int) -> bool:
     """Whether a box is only a part of what is stated: ``-\\boxed{5}``, ``\\boxed{5}^2``."""
-    after = text[box.end : box.end + 12]
-    return PART_AFTER.match(after) is not None or (
-        PART_BEFORE.search(text[max(box.start - 12, 0) : box.start]) is not None
-    )
+    after = text[end : end + 12]
+    if after.strip(_AFTER_BOX) and PART_AFTER.match(after):
+        return True
+    # Cheap tests first: every box is asked.
+    before = text[max(start - 12, 0) : start]
+    near = before.rstrip()
+    operated = near[-1:] in _OPERATORS or "or" in near or near.endswith(("dot", "times", "div"))
+    return operated and PART_BEFORE.search(before) is not None
 
 
 def _is_negated(before: str) -> bool:

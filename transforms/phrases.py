@@ -56,11 +56,13 @@ WITHDRAWN = re.compile(
 HEDGING = ("either", "may", "perhaps", "possibly", "might", "could be", "not sure", "unsure",
            "guess", "i think", "probably", "unclear", "cannot d", "know", "likely",
            "?")  # fmt: skip
-WITHDRAWING = ("oops", "is false", "wait", "wrong", "correct", "mistake", "scratch", "right",
-               "let me", "thought",
-                "actually", "hold on", "disregard", "ignore", "should", "take that", "retract",
-                "but the", "is not", "isn't", "well be", "equally", "tell", "sure", "certain",
-                "confident", "maybe", "perhaps", "possibly")  # fmt: skip
+WITHDRAWING = (
+    "oops", "is false", "wait", "wrong", "incorrect", "not correct", "mistake", "scratch that",
+    "n't right", "not right", "let me ", "second thought", "actually", "hold on", "disregard",
+    "ignore that", "should ", "take that", "retract", "but the", "correction", "is not", "isn't",
+    "well be", "equally", " tell", " sure", "unsure", " certain", " confident", "or maybe",
+    "or perhaps", "or possibly",
+)  # fmt: skip
 CLAUSE_END = re.compile(
     r"\.(?=\s|\Z)(?!\s*\.)|\n|;|!(?=\s|\Z)|\?(?=\s|\Z)|,?\s+(?:because|since|which|as|where|so|"
     r"when|for|with|by|if|however|but)\b|,\s+(?=[a-z]{3,})(?!or\b|and\b)"

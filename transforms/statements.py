@@ -82,10 +82,8 @@ def withdrawal(text: str) -> int | None:
     """Where words take back what stood before them, or None."""
     if not text or not text.strip(" \n$.*\\])}"):
         return None
-    low = text.lower()
-    if len(low) != len(text):
-        found = WITHDRAWN.search(text)
-        return found.start() if found else None
+    # All of these words are ASCII: other letters are of no matter, and must keep their places.
+    low = text.encode("ascii", "replace").decode("ascii").lower()
     first: int | None = None
     for part in WITHDRAWING:
         at = low.find(part)
