@@ -68,6 +68,7 @@ def report(bench: SimpleNamespace, **changes: Any) -> dict[str, Any]:
             "ours": side(),
             "peer": side(per_s=1_000.0),
             "ratio": 90.0,
+            "runs": 3,
             "differ": [],
         }
         for name, _, _ in bench.sets.SETS
@@ -97,6 +98,11 @@ def report(bench: SimpleNamespace, **changes: Any) -> dict[str, Any]:
         "memory": marks,
         **changes,
     }
+
+
+def test_short_sets_are_run_more_often_and_long_ones_once(bench: SimpleNamespace) -> None:
+    assert [bench.run.repeats(3, s) for s in (1.0, 30.0, 300.0)] == [9, 3, 1]
+    assert bench.run.repeats(1, 1.0) == 1
 
 
 def test_accuracy_counts_each_label_and_each_side_of_it(bench: SimpleNamespace) -> None:

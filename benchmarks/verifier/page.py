@@ -13,8 +13,8 @@ _EMPTY = f"# Benchmarks\n\n{START}\n{END}\n"
 _METHOD = """\
 Both sides check the same list, each in fresh processes pinned to one core, in turns. A few checks
 of no set warm them up; then the first pass over the data is timed, so no pair is remembered from
-before. Rates are medians of {repeats} by processor time, our worker processes included; p50,
-p99 and max are wall time of single checks. math-verify is used as its page says: both sides parsed,
+before. Rates are medians of {repeats} (their number is in the table) by processor time, our worker
+processes included; p50, p99 and max are wall time of single checks. math-verify is used as its page says: both sides parsed,
 then `verify(gold, answer)`, default time limits on, golds and bare answers in a box. Accuracy is
 "accepted or not" against the label, both sides by the same labels."""
 
@@ -65,9 +65,9 @@ def section(report: Report) -> list[str]:
         "### Speed, one core",
         "",
         *table(
-            ["set", *2 * ["/s", "p50 ms", "p99 ms", "max ms"], "ratio of rates"],
+            ["set", "runs", *2 * ["/s", "p50 ms", "p99 ms", "max ms"], "ratio of rates"],
             [speed_row(item) for item in sets],
-            ["", "butwait", "", "", "", "math-verify", "", "", "", ""],
+            ["", "", "butwait", "", "", "", "math-verify", "", "", "", ""],
         ),
         *slow_lines(report),
         *memory_lines(report),
@@ -100,7 +100,7 @@ def accuracy_row(item: dict[str, Any]) -> list[str]:
 
 def speed_row(item: dict[str, Any]) -> list[str]:
     """One set's line of the speed table."""
-    cells = [item["name"]]
+    cells = [item["name"], str(item["runs"])]
     for who in ("ours", "peer"):
         side = item[who]
         cells += [f"{side['per_s']:,.0f}", f"{side['p50_ms']:.3f}"]

@@ -26,6 +26,8 @@ HERE = Path(__file__).resolve().parent
 WORK = ROOT / "build" / "bench-verify"
 MEMORY_CHECKS = 1_000_000
 REPEATS = 3
+# Short sets are run more often, the longest once: by the seconds of math-verify's first run.
+SHORT_S, SHORT_REPEATS, LONG_S = 10, 9, 60
 
 
 def measure(who: str, rows: list[Row], tag: str) -> dict[str, Any]:
@@ -42,15 +44,23 @@ def compare(name: str, source: str, rows: list[Row], times: int) -> dict[str, An
     """Both sides over one set, in turns; accuracy from the first run, speed as medians."""
     tag = name.replace(" ", "-")
     runs: dict[str, list[dict[str, Any]]] = {"ours": [], "peer": []}
-    for _ in range(times):
+    while len(runs["peer"]) < times:
         for who, done in runs.items():
             done.append(measure(who, rows, tag))
-    result: dict[str, Any] = {"name": name, "source": source, "rows": len(rows)}
+        times = repeats(times, runs["peer"][0]["wall_s"])
+    result: dict[str, Any] = {"name": name, "source": source, "rows": len(rows), "runs": times}
     for who, done in runs.items():
         result[who] = {**accuracy(rows, done[0]), **speed(done, len(rows))}
     result["ratio"] = result["ours"]["per_s"] / result["peer"]["per_s"]
     result["differ"] = disagreements(rows, runs["ours"][0])
     return result
+
+
+def repeats(times: int, first_s: float) -> int:
+    """How often a set is run when ``times`` were asked for."""
+    if times == 1 or first_s > LONG_S:
+        return 1
+    return SHORT_REPEATS if first_s < SHORT_S else times
 
 
 def accuracy(rows: list[Row], report: dict[str, Any]) -> dict[str, Any]:
@@ -145,7 +155,7 @@ def main() -> int:
     memory = [] if options.quick else script("memory.py", str(options.memory))
     report = {
         "command": "make bench-verify" + (" BENCH=--quick" if options.quick else ""),
-        "repeats": "one run" if options.quick else f"{REPEATS} runs",
+        "repeats": "one run" if options.quick else "several runs",
         "machine": machine(),
         "sets": results,
         "absent": absent,
