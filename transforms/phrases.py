@@ -43,12 +43,13 @@ HEDGE = re.compile(
     re.I,
 )
 WITHDRAWN = re.compile(
-    r"\b(?:wait|wrong|incorrect|mistake|oops|correction|is false|scratch that|not correct|"
+    r"\b(?:wait|wrong|incorrect|mistake|oops|correction:|is false|scratch that|not correct|"
     r"isn't right|not right|"
     r"let me (?:re|check|try)|on second thought|actually|hold on|disregard|ignore that|"
     r"should (?:be|have been)|i take that back|retract|could (?:just as well|equally(?: well)?) be|"
     r"(?:cannot|can't) (?:really )?tell|not (?:\w{1,12} )?(?:sure|certain|confident)|unsure|"
-    r"or (?:maybe|perhaps|possibly)|(?:is not|isn't) (?:the|my|our|what|actually)\b|"
+    r"or (?:maybe|perhaps|possibly)|"
+    r"(?:is not|isn't) (?:the|my|our) (?:\w{1,12} )?(?:answer|solution|result|one)\b|"
     r"but the (?:(?:correct|right|real|true|final) )?answer)\b",
     re.I,
 )
@@ -59,7 +60,7 @@ HEDGING = ("either", "may", "perhaps", "possibly", "might", "could be", "not sur
 WITHDRAWING = (
     "oops", "is false", "wait", "wrong", "incorrect", "not correct", "mistake", "scratch that",
     "n't right", "not right", "let me ", "second thought", "actually", "hold on", "disregard",
-    "ignore that", "should ", "take that", "retract", "but the", "correction", "is not", "isn't",
+    "ignore that", "should ", "take that", "retract", "but the", "correction:", "is not", "isn't",
     "well be", "equally", " tell", " sure", "unsure", " certain", " confident", "or maybe",
     "or perhaps", "or possibly",
 )  # fmt: skip
@@ -79,10 +80,11 @@ DENIED = re.compile(
 )
 # Words between a label and a value that make the answer something else than the value.
 QUALIFYING = re.compile(
-    r"\b(?:not|never|neither|nor|except|excluding|excludes?|besides|without|other than|different|"
+    r"(?:\b(?:not|never|neither|nor|except|excluding|excludes?|besides|without|other|different|"
     r"less|more|greater|fewer|larger|smaller|twice|half|double|triple|times|between|least|most|"
-    r"negative of|minus|plus|square|cube|root|reciprocal|opposite|inverse|complement|hardly|"
-    r"unlikely|unequal|from|above|below|over|under|outside|multiples?|divisible|divisors?|factors?)\b|n't\b",
+    r"negative|minus|plus|square|cube|root|reciprocal|opposite|inverse|complement|hardly|"
+    r"unlikely|unequal|from|above|below|over|under|outside|multiples?|divisible|divisors?|factors?)"
+    r"|n't)(?:\s(?:than|to|from|of|the|an?|or|equal|by|values?|numbers?|for)){0,4}\s*\Z",
     re.I,
 )
 MARKDOWN = re.compile(
@@ -98,7 +100,7 @@ ASIDE = re.compile(
 NAMED_LINE = re.compile(r"[A-Z][A-Za-z ]{1,30}:[ \t]+(?=.*=)")
 # Before a value that "is the answer": an operator, or a word that makes it something else.
 TURNED_ASIDE = re.compile(
-    r"(?:[-+*/<>=^(]|\b(?:minus|plus|or|and|times|twice|half|of|than|least|most|neither|nor|not|never))"
+    r"(?:[-+*/<>^]|\b(?:minus|plus|or|and|times|twice|half|of|than|least|most|neither|nor|not|never))"
     r"[\s$]*\Z",
     re.I,
 )

@@ -192,8 +192,9 @@ def clean_text(text: str) -> str:
         text = _plain_latex(text)
     text = strip_wrapping(_SPACE_RUN.sub(" ", text) if "  " in text else text)
     # Braces closed once too often at the end.
-    while text.endswith("}") and text.count("}") > text.count("{"):
-        text = text[:-1].rstrip()
+    extra = text.count("}") - text.count("{") if text.endswith("}") else 0
+    while extra > 0 and text.endswith("}"):
+        text, extra = text[:-1].rstrip(), extra - 1
     return text
 
 
