@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 FOLDERS = ("schemas", "transforms", "pipelines", "trainer", "evals")
@@ -39,20 +38,23 @@ def test_help_is_printed_without_any_heavy_import() -> None:
     assert "HEAVY []" in run_python(code)
 
 
-def test_help_takes_less_than_three_tenths_of_a_second_of_cpu() -> None:
+def test_help_costs_little_more_than_the_libraries_of_a_command_line() -> None:
     import resource
 
-    def used() -> float:
-        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return usage.ru_utime + usage.ru_stime
+    def spent(code: str) -> float:
+        """Processor time, best of three: wall time on a shared machine says little."""
+        times = []
+        for _ in range(3):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            run_python(code)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        return min(times)
 
-    times = []
-    for _ in range(3):
-        before, _started = used(), time.monotonic()
-        run_python("from butwait.pipelines.cli import run_command; run_command(['--help'])")
-        times.append(used() - before)
-    # CPU time, best of three: wall time on a shared machine says little.
-    assert min(times) < 0.5, times
+    libraries = spent("import typer, rich.console, pydantic, yaml")
+    whole = spent("from butwait.pipelines.cli import run_command; run_command(['--help'])")
+    # A ratio: machines differ by more than what is looked for. 1.4 was measured.
+    assert whole < 2 * libraries, (whole, libraries)
 
 
 def test_every_module_says_what_it_is(root: Path) -> None:
