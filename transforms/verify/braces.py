@@ -37,7 +37,8 @@ def read_braces(s: Shapes, left: str) -> Node:
     if left == "\\{" or (p.saw("sym") and p.peek(1).text in ("|", ":")):
         if p.accept("close", right):
             return NamedSet("empty")
-        built = _builder(s, right) or _family(s, right)
+        built = _tried_builder(s, right) if left == "{" else _builder(s, right)
+        built = built or _family(s, right)
         if built is not None:
             return built
     elif p.accept("close", right):
@@ -50,6 +51,20 @@ def read_braces(s: Shapes, left: str) -> Node:
     if isinstance(inner, Seq) and inner.kind == "list":
         return endless(inner.items) or Seq("set", written_out(inner.items))
     return Seq("set", (inner,)) if left == "\\{" else inner
+
+
+def _tried_builder(s: Shapes, right: str) -> Node | None:
+    """The builder in a plain group, which may as well be ``{e |x|}``, a product; tried once."""
+    p = s.p
+    start, depth, bars = p.at, p.depth, p.bars
+    if start in s.no_family:
+        return None
+    try:
+        return _builder(s, right)
+    except Unreadable:
+        s.no_family.add(start)
+        p.at, p.depth, p.bars = start, depth, bars
+        return None
 
 
 def _builder(s: Shapes, right: str) -> Node | None:
