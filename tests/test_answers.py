@@ -30,6 +30,18 @@ def test_the_last_box_is_found_with_its_span(text: str, inside: str) -> None:
     assert inside in text[box.start : box.end]
 
 
+LABELS = [
+    "La réponse est 7.", "Réponse : 7", "Respuesta: 7", "La respuesta final es 7.", "Resposta: 7",
+    "Risposta: 7", "Die Antwort lautet 7.", "Antwort: 7", "Ответ: 7", "答案是7。", "答：7",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", LABELS)
+def test_a_label_in_another_language_states_the_answer(text: str) -> None:
+    found = extract_answer(f"2 + 5 = 7, 3 + 4 = 7\n\n{text}")
+    assert (found.state, found.text) == ("found", "7")
+
+
 def test_an_unclosed_box_is_no_answer() -> None:
     text = r"so \boxed{\frac{1}{2"
     assert last_boxed(text) is None

@@ -31,7 +31,8 @@ FOREIGN = re.compile(
     r"|答え(?:は|[:：])",
     re.I | re.M,
 )
-FOREIGN_WORDS = ("ponse", "respuesta", "resposta", "risposta", "ntwort", "тв", "答", "选")
+# Without their first letters, which may be capitals.
+FOREIGN_WORDS = ("ponse", "espuesta", "esposta", "isposta", "ntwort", "тв", "答", "选")
 JSON = re.compile(
     r'"(?:final[_ ]?)?answer"\s{0,3}:\s{0,3}'
     r'(?:"((?:[^"\\\n]|\\.){1,400})"|([^",{}\[\]\n]{1,200}))',

@@ -122,7 +122,8 @@ def exact_form(node: Node, limits: Limits) -> Form | None:
     if not spend(cost):
         return None
     if isinstance(form, Undefined):
-        raise form
+        # A new one each time: a remembered exception would gather the frames of all its raises.
+        raise Undefined(*form.args)
     return form
 
 
