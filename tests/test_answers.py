@@ -30,6 +30,14 @@ def test_the_last_box_is_found_with_its_span(text: str, inside: str) -> None:
     assert inside in text[box.start : box.end]
 
 
+def test_a_long_text_of_words_that_might_take_back_is_read_in_linear_time() -> None:
+    for word in ("should ", "incorrec ", "is not ", "tell sure certain "):
+        text = "\\boxed{5} " + word * (1_500_000 // len(word))
+        start = time.process_time()
+        assert extract_answer(text).state == "found"
+        assert time.process_time() - start < 1
+
+
 LABELS = [
     "La réponse est 7.", "Réponse : 7", "Respuesta: 7", "La respuesta final es 7.", "Resposta: 7",
     "Risposta: 7", "Die Antwort lautet 7.", "Antwort: 7", "Ответ: 7", "答案是7。", "答：7",

@@ -36,6 +36,7 @@ _THOUGHT_START = re.compile(
 _MARKED = ("<", "HINK]", "◁")
 _MARKING = ("think", "thought", "reasoning>", "<|channel|>", "_of_solution|>")
 _BEGINNING = 200
+_LONGEST_LINE = 500
 _MARKUP = re.compile(r"<[A-Za-z/|｜]")
 _SOLUTION = re.compile(r"<\|begin_of_solution\|>")
 _SOLUTION_END = re.compile(r"<\|end_of_solution\|>")
@@ -221,7 +222,8 @@ def _plainly_boxed(text: str) -> Extraction | None:
     # A denial may begin on the line before, but not in another paragraph.
     if not text.startswith("\n\n", line - 2) or not text[line:start].strip(_BEFORE_BOX):
         line = max(min(line, start - _NEGATED_CHARS), 0)
-    if _may_doubt(text[line:start]):
+    # What is remembered is short.
+    if start - line > _LONGEST_LINE or _may_doubt(text[line:start]):
         return None
     if _is_part(text, start, end + 1):
         return None

@@ -37,6 +37,8 @@ ExtractionState = Literal["found", "none", "unclosed", "hedged"]
 _WINDOW = 20_000
 # The longest words of withdrawal, in characters.
 _REACH = 40
+# Beyond so many places one search of the whole text is cheaper.
+_MOST_PLACES = 200
 _LAST_LINE = 400
 
 
@@ -85,9 +87,14 @@ def withdrawal(text: str) -> int | None:
     # All of these words are ASCII: other letters are of no matter, and must keep their places.
     low = text.encode("ascii", "replace").decode("ascii").lower()
     first: int | None = None
+    left = _MOST_PLACES
     for part in WITHDRAWING:
         at = low.find(part)
         while at >= 0 and (first is None or at - _REACH < first):
+            left -= 1
+            if not left:
+                found = WITHDRAWN.search(text)
+                return found.start() if found else None
             # The expression is slow on long texts: it looks at the places that may match.
             found = WITHDRAWN.search(text, max(at - _REACH, 0), at + 2 * _REACH)
             if found and (first is None or found.start() < first):

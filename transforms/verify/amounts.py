@@ -55,7 +55,7 @@ def same_units(a: Node, b: Node, equal: Equal) -> bool | None:
 
 
 def _same_dims(a: Unit, b: Unit) -> bool:
-    """Whether two units measure the same; a side, or what money is paid for, may be missing."""
+    """Whether two units measure the same; the side of one of them may be missing."""
     one, two = dict(a.dims), dict(b.dims)
     sides = [{key for key in dims if key.startswith(SIDE_MARK)} for dims in (one, two)]
     if sides[0] and sides[1] and sides[0] != sides[1]:

@@ -23,6 +23,9 @@ _RATIONAL = re.compile(
 )
 
 
+_LONGEST = 60
+
+
 class Rational(NamedTuple):
     """A number in lowest terms, and the text that two spellings of the same typography share."""
 
@@ -71,6 +74,8 @@ def read_rational(answer: str) -> Rational | None:
 
 def compare_plainly(gold: str, answer: str) -> tuple[Found, tuple[str, str]] | None:
     """The verdict on two plain numbers with their canonical texts; None when one is not plain."""
+    if len(gold) > _LONGEST or len(answer) > _LONGEST:
+        return None  # no plain number, and nothing to remember
     one = read_rational(bare(gold))
     two = read_rational(answer) if one is not None else None
     if one is None or two is None:

@@ -54,7 +54,7 @@ def as_equation(node: Settled) -> tuple[Node, Node] | None:
 
 
 def same_name(a: Node, b: Node) -> bool:
-    """Whether two names name the same: alike, one in fewer words, a letter for its word."""
+    """Whether two names name the same: alike but for filling words, or a letter for its word."""
     if a == b:
         return True
     for call, head in ((a, b), (b, a)):
