@@ -16,15 +16,25 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from butwait.schemas import recipe, recipe_rows
+from butwait.schemas import recipe, recipe_rows, recipe_search, recipe_sections
 
 SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("the recipe", recipe.Recipe),
     ("sources: [...]", recipe.SourceSpec),
     ("sources.columns", recipe.Columns),
-    ("model", recipe.ModelSpec),
-    ("server", recipe.ServerSpec),
+    ("model", recipe_sections.ModelSpec),
+    ("server", recipe_sections.ServerSpec),
     ("sampling", recipe.SamplingSpec),
+    ("search: {method: best_of_n}", recipe_search.BestOfN),
+    ("search: {method: weighted_best_of_n}", recipe_search.WeightedBestOfN),
+    ("search: {method: self_consistency}", recipe_search.SelfConsistency),
+    ("search: {method: beam}", recipe_search.Beam),
+    ("search: {method: dvts}", recipe_search.Dvts),
+    ("search: {method: particle}", recipe_search.Particle),
+    ("search: {method: entropic_particle}", recipe_search.EntropicParticle),
+    ("search: {method: particle_gibbs}", recipe_search.ParticleGibbs),
+    ("search: {method: islands}", recipe_search.Islands),
+    ("prm", recipe_search.PrmSpec),
     ("verify", recipe.VerifySpec),
     ("replay", recipe.ReplaySpec),
     ("replay.columns", recipe.ReplayColumns),
@@ -33,6 +43,10 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("rows.NAME: {transform: but_wait}", recipe_rows.ButWaitSpec),
     ("rows.NAME: {transform: limo}", recipe_rows.LimoSpec),
     ("rows.NAME: {transform: rl}", recipe_rows.RlSpec),
+    ("rows.NAME: {transform: backtrack}", recipe_rows.BacktrackSpec),
+    ("rows.NAME: {transform: correct_only}", recipe_rows.CorrectOnlySpec),
+    ("rows.NAME: {transform: preference}", recipe_rows.PreferenceSpec),
+    ("rows.NAME: {transform: step_labels}", recipe_rows.StepLabelsSpec),
 )
 
 INTRODUCTION = """\

@@ -16,8 +16,9 @@ from butwait.pipelines.sampling.engine import choose_engine
 from butwait.pipelines.sampling.identity import resolve_model
 from butwait.pipelines.sources import ResolvedSource, resolve_source
 from butwait.pipelines.stages.sample_question import AskPlan
-from butwait.schemas.recipe import Recipe, SamplingSpec, ServerSpec
+from butwait.schemas.recipe import Recipe, SamplingSpec
 from butwait.schemas.recipe_rows import ButWaitSpec
+from butwait.schemas.recipe_sections import ServerSpec
 from butwait.schemas.sampling import ModelIdentity
 from butwait.transforms.prompts import read_prompt
 from butwait.transforms.rows import RowContext

@@ -9,15 +9,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from butwait.schemas.recipe_rows import ButWaitSpec, RowsSpec
-
-
-class Section(BaseModel):
-    """A closed, frozen part of a recipe."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from butwait.schemas.recipe_rows import TREE_TRANSFORMS, ButWaitSpec, RowsSpec
+from butwait.schemas.recipe_search import PrmSpec, SearchSpec, explain_search
+from butwait.schemas.recipe_sections import ModelSpec, Section, ServerField, ServerSpec
 
 
 class Columns(Section):
@@ -73,51 +69,11 @@ class SourceSpec(Section):
         return self
 
 
-class ModelSpec(Section):
-    """The policy that is sampled."""
-
-    id: str
-    """Hub id, or a local folder (starts with '.', '/' or '~')."""
-    revision: str | None = None
-    """Commit, tag or branch of a Hub model; pin a commit."""
-    r1_derived: bool = False
-    """Whether the model was trained on DeepSeek-R1 outputs; goes on every row."""
-
-
-class ServerSpec(Section):
-    """How the model is served."""
-
-    mode: Literal["auto", "managed", "attach", "transformers"] = "auto"
-    """``managed``: start vLLM here and stop it after. ``attach``: use ``url``. ``transformers``:
-    a small in-process engine. ``auto``: ``attach`` if ``url`` is set, ``managed`` where vLLM is
-    installed, else ``transformers``."""
-    url: str | None = None
-    """Base URL of a running OpenAI-compatible server, with or without ``/v1``."""
-    served_name: str | None = None
-    """Model name to send; default: what the server lists."""
-    port: int | None = Field(default=None, ge=1, le=65535)
-    """Port of a managed server; default: a free one."""
-    args: tuple[str, ...] = ()
-    """Further flags for a managed vLLM, e.g. ``[--tensor-parallel-size, '4']``."""
-    env: dict[str, str] = Field(default_factory=dict)
-    """Further environment of a managed vLLM."""
-    max_model_len: int | None = Field(default=None, ge=16)
-    """Context of a managed server, in tokens; default: the model's own."""
-    start_timeout_s: float = Field(default=600.0, gt=0)
-    """Longest wait for a managed server to be ready."""
-    request_timeout_s: float = Field(default=900.0, gt=0)
-    """Longest wait for one reply."""
-    max_in_flight: int = Field(default=64, ge=1, le=4096)
-    """Requests (each of ``n`` samples) held open at once; the server is never left idle."""
-    n_retries: int = Field(default=5, ge=0, le=100)
-    """Further attempts after 408, 429, 5xx, a reset or a timeout, with growing pauses."""
-
-
 class SamplingSpec(Section):
     """How solutions are sampled."""
 
-    n: int = Field(default=8, ge=1, le=4096)
-    """Samples a question."""
+    n: int = Field(default=8, ge=0, le=4096)
+    """Independent samples a question; 0 where only a ``search`` is wanted."""
     temperature: float = Field(default=0.8, ge=0.0, le=2.0)
     """0.8 is the fixed value of arXiv 2502.01618; vLLM takes at most 2."""
     top_p: float = Field(default=1.0, gt=0.0, le=1.0)
@@ -219,9 +175,13 @@ class Recipe(Section):
     """Every random choice and every sample's seed derives from it."""
     sources: tuple[SourceSpec, ...] = Field(min_length=1)
     model: ModelSpec | None = None
-    server: ServerSpec = ServerSpec()
+    server: ServerField = ServerSpec()
     replay: ReplaySpec | None = None
     sampling: SamplingSpec = SamplingSpec()
+    search: SearchSpec | None = None
+    """A search beside the independent samples; its trees feed the rows that grow from trees."""
+    prm: PrmSpec | None = None
+    """Who scores the search's partial solutions."""
     verify: VerifySpec = VerifySpec()
     rows: RowsSpec
     max_characters: int = Field(default=65536, ge=64)
@@ -232,16 +192,6 @@ class Recipe(Section):
     """Questions a Beam element; its samples are held in memory together."""
     limit: int | None = Field(default=None, ge=1)
     """Read at most this many rows of each source (also ``--limit``)."""
-
-    @field_validator("server", mode="before")
-    @classmethod
-    def _short_server(cls, value: object) -> object:
-        """``server: managed`` and ``server: http://...`` stand for the full section."""
-        if isinstance(value, str):
-            if value.startswith(("http://", "https://")):
-                return {"mode": "attach", "url": value}
-            return {"mode": value}
-        return value
 
     @model_validator(mode="after")
     def _one_sampler(self) -> Recipe:
@@ -261,4 +211,22 @@ class Recipe(Section):
             )
         if self.server.mode == "attach" and not self.server.url:
             raise ValueError("server mode 'attach' needs 'url'")
+        return self
+
+    @model_validator(mode="after")
+    def _search_can_run(self) -> Recipe:
+        from_trees = [name for kind in TREE_TRANSFORMS for name in self.rows.of_kind(kind)]
+        if self.search is None:
+            if from_trees:
+                raise ValueError(f"rows.{from_trees[0]} grow from trees: give 'search'")
+            if self.sampling.n < 1:
+                raise ValueError("sampling.n is 0 and there is no 'search': nothing to do")
+            return self
+        if self.model is None:
+            raise ValueError("'search' needs a 'model': a recording cannot be searched")
+        if self.sampling.stop:
+            raise ValueError("'search' stops at its separator: leave sampling.stop out")
+        explain = explain_search(self.search, self.prm)
+        if explain:
+            raise ValueError(explain)
         return self

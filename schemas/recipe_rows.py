@@ -103,8 +103,101 @@ class RlSpec(_Spec):
     """Questions with a higher pass rate are left out."""
 
 
-TextRowSpec = VerifiedSpec | StitchSpec | ButWaitSpec | LimoSpec
-RowSpec = Annotated[TextRowSpec | RlSpec, Field(discriminator="transform")]
+class BacktrackSpec(_TextSpec):
+    """A dead branch of a search, a transition, and the return to the path that came out right."""
+
+    transform: Literal["backtrack"]
+    """Chooses this section."""
+    dead: Literal["faithful", "prm_margin", "rollout_verified", "wrong_leaf"] = "prm_margin"
+    """When a branch counts as a mistake. ``faithful``: it was resampled out (the "Lessons" post; a
+    particle that lost is not always wrong). ``prm_margin``: and its reward is at least ``margin``
+    below that of the step that took its place. ``rollout_verified``: all finished solutions below
+    it (at least ``min_rollouts``) are wrong. ``wrong_leaf``: it ends in a wrong answer."""
+    margin: float = Field(default=0.2, gt=0.0, le=1.0)
+    """Least difference of rewards for ``prm_margin``."""
+    min_rollouts: int = Field(default=2, ge=1)
+    """Fewest finished solutions below a branch for ``rollout_verified``."""
+    n_backtracks: tuple[int, int] = (1, 3)
+    """Least and most mistakes a trace; drawn by seed, capped by what there is."""
+    max_branch_steps: int | None = Field(default=None, ge=1)
+    """Longest wrong branch in steps, its first ones kept; null: to its end."""
+    resume: Literal["divergence", "start"] = "divergence"
+    """Where the good path goes on after a mistake: at the fork, or told again from the start."""
+    transitions: tuple[str, ...] = Field(default=(HOLD_ON,), min_length=1)
+    """Sentences to draw from, by seed."""
+    per_question: int = Field(default=2, ge=1, le=64)
+    """Rows a question, each with other mistakes or another path."""
+
+    @field_validator("n_backtracks", mode="before")
+    @classmethod
+    def _single_number(cls, value: object) -> object:
+        return (value, value) if isinstance(value, int) else value
+
+    @model_validator(mode="after")
+    def _ordered(self) -> BacktrackSpec:
+        if not 1 <= self.n_backtracks[0] <= self.n_backtracks[1]:
+            text = list(self.n_backtracks)
+            raise ValueError(f"n_backtracks must be 1 <= least <= most, not {text}")
+        return self
+
+
+class CorrectOnlySpec(_TextSpec):
+    """Searched solutions that came out right, without their dead branches."""
+
+    transform: Literal["correct_only"]
+    """Chooses this section."""
+    pick: Literal["best", "shortest", "longest"] = "best"
+    """Which right leaf comes first; ``best`` is by reward."""
+    per_question: int = Field(default=1, ge=1, le=4096)
+    """Rows a question, distinct texts only."""
+
+
+class PreferenceSpec(_Spec):
+    """Two continuations of one prefix of a search, the better one and the worse."""
+
+    transform: Literal["preference"]
+    """Chooses this section."""
+    system: Literal["sampling", "bespoke", "qwen", "sal", "none"] = "sampling"
+    """System prompt on the rows; ``sampling`` is the one that was sampled with."""
+    by: Literal["outcome", "value", "prm"] = "outcome"
+    """What makes one better. ``outcome``: it ends right, the other wrong. ``value``: the share of
+    right leaves below differs by ``margin``. ``prm``: their rewards do."""
+    span: Literal["step", "solution"] = "solution"
+    """``step``: only the next step. ``solution``: the continuation to a leaf (for ``outcome``)."""
+    margin: float = Field(default=0.3, gt=0.0, le=1.0)
+    """Least difference, for ``value`` and ``prm``."""
+    min_rollouts: int = Field(default=1, ge=1)
+    """Fewest finished solutions below each of the two, for ``value``."""
+    per_question: int = Field(default=4, ge=1, le=4096)
+    """Rows a question, at most one a prefix."""
+
+
+class StepLabelsSpec(_Spec):
+    """Solutions cut into steps with a label each: training rows of a process reward model."""
+
+    transform: Literal["step_labels"]
+    """Chooses this section."""
+    system: Literal["sampling", "bespoke", "qwen", "sal", "none"] = "sampling"
+    """System prompt on the rows; ``sampling`` is the one that was sampled with."""
+    labels: Literal["hard", "soft"] = "hard"
+    """``hard``: a step is right where some leaf below it is right (Math-Shepherd). ``soft``: the
+    share of right leaves below it is kept in ``values``; the label is true where that is at least
+    ``threshold``."""
+    threshold: float = Field(default=0.5, gt=0.0, le=1.0)
+    """Share of right leaves from which a step counts as right, for ``soft``."""
+    min_rollouts: int = Field(default=1, ge=1)
+    """Fewest finished solutions below a step; a row ends before a step with fewer."""
+    per_question: int = Field(default=8, ge=1, le=4096)
+    """Rows a question, distinct texts, right and wrong leaves in turn."""
+
+
+TREE_TRANSFORMS = ("backtrack", "correct_only", "preference", "step_labels")
+"""Transforms that read search trees."""
+TextRowSpec = VerifiedSpec | StitchSpec | ButWaitSpec | LimoSpec | BacktrackSpec | CorrectOnlySpec
+RowSpec = Annotated[
+    TextRowSpec | RlSpec | PreferenceSpec | StepLabelsSpec,
+    Field(discriminator="transform"),
+]
 ConfigName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,31}$")]
 
 

@@ -86,3 +86,59 @@ class RlRow(Record):
     pass_rate: float | None = Field(ge=0.0, le=1.0)
     n_samples: int = Field(ge=0)
     provenance: Provenance
+
+
+class PreferenceRow(Record):
+    """Two continuations of one prefix, in TRL's conversational preference layout.
+
+    The shared prefix is the start of the assistant's turn in both. Where it is not empty, a
+    trainer that must not learn it masks its first ``prefix_characters`` characters.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    id: str
+    question_id: str
+    prompt: tuple[Message, ...] = Field(min_length=1)
+    chosen: tuple[Message, ...] = Field(min_length=1, max_length=1)
+    rejected: tuple[Message, ...] = Field(min_length=1, max_length=1)
+    prefix_characters: int = Field(ge=0)
+    answer: str
+    chosen_value: float | None = Field(ge=0.0, le=1.0)
+    """Share of right leaves below the chosen continuation; None: no finished one."""
+    rejected_value: float | None = Field(ge=0.0, le=1.0)
+    chosen_score: float | None = Field(ge=0.0, le=1.0)
+    """Process reward."""
+    rejected_score: float | None = Field(ge=0.0, le=1.0)
+    provenance: Provenance
+
+
+class StepRow(Record):
+    """One solution in steps, in TRL's stepwise-supervision layout."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    id: str
+    question_id: str
+    prompt: str
+    """The question as the user puts it."""
+    completions: tuple[str, ...] = Field(min_length=1)
+    """The steps, without their separators."""
+    labels: tuple[bool, ...] = Field(min_length=1)
+    values: tuple[float, ...] = Field(min_length=1)
+    """Share of right leaves below each step, in [0, 1]."""
+    n_rollouts: tuple[int, ...] = Field(min_length=1)
+    """Finished leaves below each step that the verifier judged right or wrong."""
+    scores: tuple[float | None, ...]
+    """Process reward of each prefix when it was searched."""
+    separator: str
+    answer: str
+    verdict: str
+    """Verdict on the leaf, ``incomplete`` where the row ends before it."""
+    provenance: Provenance
+
+    @model_validator(mode="after")
+    def _parallel(self) -> StepRow:
+        n = len(self.completions)
+        others = (self.labels, self.values, self.n_rollouts, self.scores)
+        if any(len(other) != n for other in others):
+            raise ValueError("completions, labels, values, n_rollouts and scores must be parallel")
+        return self

@@ -6,6 +6,7 @@ from typing import Literal
 
 from butwait.schemas.record import Record
 from butwait.schemas.sampling import SamplingParameters
+from butwait.schemas.tree import SearchTree
 from butwait.schemas.verdict import VerdictName
 
 
@@ -60,6 +61,8 @@ class QuestionGroup(Record):
     """Fresh samples in index order."""
     continuations: tuple[Trajectory, ...]
     """Continuations by (step, index)."""
+    tree: SearchTree | None = None
+    """The question's search, where the recipe asks for one."""
 
     @property
     def pass_rate(self) -> float | None:

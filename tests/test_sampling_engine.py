@@ -17,7 +17,7 @@ from butwait.pipelines.sampling import engine
 from butwait.pipelines.sampling.engine import choose_engine, make_sampler, open_sampler
 from butwait.pipelines.sampling.identity import resolve_model
 from butwait.schemas.errors import ConfigError
-from butwait.schemas.recipe import ModelSpec, ServerSpec
+from butwait.schemas.recipe_sections import ModelSpec, ServerSpec
 from butwait.schemas.record import Message
 from butwait.schemas.sampling import SampleRequest, SamplingParameters
 

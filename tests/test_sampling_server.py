@@ -28,7 +28,7 @@ from butwait.pipelines.sampling.vllm_server import (
     write_environment,
 )
 from butwait.schemas.errors import ConfigError, SamplerError
-from butwait.schemas.recipe import ServerSpec
+from butwait.schemas.recipe_sections import ServerSpec
 
 MODEL = ResolvedModel(
     location="/models/pocket", id="pocket", revision=None, is_local=True, n_weight_bytes=10**6

@@ -173,7 +173,7 @@ LOAD = """
 import sys
 from pathlib import Path
 from butwait.pipelines.sampling.engine import make_sampler, open_sampler
-from butwait.schemas.recipe import ModelSpec, ServerSpec
+from butwait.schemas.recipe_sections import ModelSpec, ServerSpec
 
 here, server = Path(), ServerSpec(mode="transformers")
 for revision in (sys.argv[1], None):

@@ -14,7 +14,7 @@ from butwait.pipelines.sampling.connect import connect
 from butwait.pipelines.sampling.engine import Endpoint, make_sampler, open_sampler
 from butwait.pipelines.sampling.vllm_server import find_death
 from butwait.schemas.errors import ConfigError, RequestRefused, SamplerError
-from butwait.schemas.recipe import ModelSpec, ServerSpec
+from butwait.schemas.recipe_sections import ModelSpec, ServerSpec
 from butwait.schemas.record import Message
 from butwait.schemas.sampling import Completion, SampleRequest, SamplingParameters
 from butwait.transforms.seeds import derive_seed

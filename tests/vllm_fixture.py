@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from butwait.pipelines.sampling.engine import Endpoint, open_sampler
-from butwait.schemas.recipe import ModelSpec, ServerSpec
+from butwait.schemas.recipe_sections import ModelSpec, ServerSpec
 
 ROOT = Path(__file__).resolve().parents[1]
 POCKET = "./trainer/pocket/checkpoints/policy"

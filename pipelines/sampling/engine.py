@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from butwait.pipelines.sampling.identity import ResolvedModel, is_local, resolve_model
 from butwait.schemas.errors import ConfigError
-from butwait.schemas.recipe import ModelSpec, ServerSpec
+from butwait.schemas.recipe_sections import ModelSpec, ServerSpec
 from butwait.schemas.record import Record
 from butwait.schemas.sampling import ModelIdentity, Sampler
 

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 from butwait.schemas.errors import ConfigError
-from butwait.schemas.recipe import ModelSpec
+from butwait.schemas.recipe_sections import ModelSpec
 from butwait.schemas.record import Record
 
 CONTENT = (

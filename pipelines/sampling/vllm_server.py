@@ -23,7 +23,7 @@ import httpx
 from butwait.pipelines.sampling import supervise
 from butwait.pipelines.sampling.identity import ResolvedModel
 from butwait.schemas.errors import ConfigError, SamplerError
-from butwait.schemas.recipe import ServerSpec
+from butwait.schemas.recipe_sections import ServerSpec
 
 LOOK_EVERY_S = 0.25
 SAY_EVERY_S = 10.0

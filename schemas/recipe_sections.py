@@ -1,0 +1,65 @@
+"""Sections of a recipe that several others hold: a model and the server that serves it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+
+class Section(BaseModel):
+    """A closed, frozen part of a recipe."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelSpec(Section):
+    """The policy that is sampled."""
+
+    id: str
+    """Hub id, or a local folder (starts with '.', '/' or '~')."""
+    revision: str | None = None
+    """Commit, tag or branch of a Hub model; pin a commit."""
+    r1_derived: bool = False
+    """Whether the model was trained on DeepSeek-R1 outputs; goes on every row."""
+
+
+class ServerSpec(Section):
+    """How the model is served."""
+
+    mode: Literal["auto", "managed", "attach", "transformers"] = "auto"
+    """``managed``: start vLLM here and stop it after. ``attach``: use ``url``. ``transformers``:
+    a small in-process engine. ``auto``: ``attach`` if ``url`` is set, ``managed`` where vLLM is
+    installed, else ``transformers``."""
+    url: str | None = None
+    """Base URL of a running OpenAI-compatible server, with or without ``/v1``."""
+    served_name: str | None = None
+    """Model name to send; default: what the server lists."""
+    port: int | None = Field(default=None, ge=1, le=65535)
+    """Port of a managed server; default: a free one."""
+    args: tuple[str, ...] = ()
+    """Further flags for a managed vLLM, e.g. ``[--tensor-parallel-size, '4']``."""
+    env: dict[str, str] = Field(default_factory=dict)
+    """Further environment of a managed vLLM."""
+    max_model_len: int | None = Field(default=None, ge=16)
+    """Context of a managed server, in tokens; default: the model's own."""
+    start_timeout_s: float = Field(default=600.0, gt=0)
+    """Longest wait for a managed server to be ready."""
+    request_timeout_s: float = Field(default=900.0, gt=0)
+    """Longest wait for one reply."""
+    max_in_flight: int = Field(default=64, ge=1, le=4096)
+    """Requests (each of ``n`` samples) held open at once; the server is never left idle."""
+    n_retries: int = Field(default=5, ge=0, le=100)
+    """Further attempts after 408, 429, 5xx, a reset or a timeout, with growing pauses."""
+
+
+def read_short_server(value: object) -> object:
+    """Expand ``server: managed`` and ``server: http://...`` to the full section."""
+    if isinstance(value, str):
+        if value.startswith(("http://", "https://")):
+            return {"mode": "attach", "url": value}
+        return {"mode": value}
+    return value
+
+
+ServerField = Annotated[ServerSpec, BeforeValidator(read_short_server)]
