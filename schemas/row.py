@@ -142,3 +142,7 @@ class StepRow(Record):
         if any(len(other) != n for other in others):
             raise ValueError("completions, labels, values, n_rollouts and scores must be parallel")
         return self
+
+
+DatasetRow = SftRow | RlRow | PreferenceRow | StepRow
+"""Every class of published row."""

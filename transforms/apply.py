@@ -14,14 +14,19 @@ from butwait.schemas.dead_letter import DeadLetter
 from butwait.schemas.errors import SchemaError
 from butwait.schemas.question import Question
 from butwait.schemas.recipe_rows import (
+    BacktrackSpec,
     ButWaitSpec,
+    CorrectOnlySpec,
     LimoSpec,
+    PreferenceSpec,
     RlSpec,
+    RowSpec,
+    StepLabelsSpec,
     StitchSpec,
     TextRowSpec,
     VerifiedSpec,
 )
-from butwait.schemas.row import RlRow, SftRow
+from butwait.schemas.row import DatasetRow, SftRow
 from butwait.schemas.trace import Flow, Trace
 from butwait.schemas.trajectory import QuestionGroup
 from butwait.transforms.but_wait import but_wait
@@ -39,7 +44,7 @@ _EXCERPT = 500
 class MadeRows:
     """What one configuration made of one question; goes into exactly one bin."""
 
-    rows: tuple[SftRow | RlRow, ...] = ()
+    rows: tuple[DatasetRow, ...] = ()
     dead_letters: tuple[DeadLetter, ...] = ()
     """Traces whose rows broke an invariant."""
     n_traces: int = 0
@@ -55,7 +60,7 @@ def make_rows(
     question: Question,
     group: QuestionGroup,
     config: str,
-    spec: TextRowSpec | RlSpec,
+    spec: RowSpec,
     context: RowContext,
 ) -> MadeRows:
     """Make one configuration's rows of one question.
@@ -73,6 +78,8 @@ def make_rows(
     """
     if isinstance(spec, RlSpec):
         return _make_rl_row(question, group, config, spec, context)
+    if isinstance(spec, PreferenceSpec | StepLabelsSpec):
+        return MadeRows(reason="no_tree")
     try:
         made = make_traces(question, group, spec, context.run_seed)
     except ValidationError as error:
@@ -80,7 +87,7 @@ def make_rows(
         fault = SchemaError("invalid_trace", str(error.errors()[0]["msg"]))
         letter = _refuse(question, f"{question.id}-{spec.transform}-0-{config}", fault, "")
         return MadeRows(dead_letters=(letter,), reason=fault.reason)
-    rows: list[SftRow | RlRow] = []
+    rows: list[DatasetRow] = []
     letters: list[DeadLetter] = []
     for trace in made.traces:
         try:
@@ -103,6 +110,8 @@ def make_traces(question: Question, group: QuestionGroup, spec: TextRowSpec, run
             return but_wait(question, group, spec, run_seed)
         case LimoSpec():
             return limo(question, group, spec, run_seed)
+        case BacktrackSpec() | CorrectOnlySpec():
+            return Made(reason="no_tree")
 
 
 def _make_sft_row(

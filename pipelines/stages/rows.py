@@ -28,9 +28,15 @@ from butwait.pipelines.tables import (
 )
 from butwait.schemas.dead_letter import DeadLetter
 from butwait.schemas.question import Question
-from butwait.schemas.recipe_rows import ButWaitSpec, RlSpec, RowSpec
+from butwait.schemas.recipe_rows import (
+    ButWaitSpec,
+    PreferenceSpec,
+    RlSpec,
+    RowSpec,
+    StepLabelsSpec,
+)
 from butwait.schemas.record import Record
-from butwait.schemas.row import RlRow, SftRow
+from butwait.schemas.row import DatasetRow, PreferenceRow, RlRow, SftRow, StepRow
 from butwait.schemas.trace import Flow
 from butwait.schemas.trajectory import QuestionGroup, Trajectory
 from butwait.transforms.apply import make_rows
@@ -62,9 +68,17 @@ class RowsPlan:
     n_shards: int
 
 
-def row_type(spec: RowSpec) -> type[SftRow] | type[RlRow]:
+def row_type(spec: RowSpec) -> type[DatasetRow]:
     """Return the row class that a configuration publishes."""
-    return RlRow if isinstance(spec, RlSpec) else SftRow
+    match spec:
+        case RlSpec():
+            return RlRow
+        case PreferenceSpec():
+            return PreferenceRow
+        case StepLabelsSpec():
+            return StepRow
+        case _:
+            return SftRow
 
 
 class MakeRows(beam.DoFn):  # type: ignore[misc]
@@ -85,7 +99,7 @@ class MakeRows(beam.DoFn):  # type: ignore[misc]
 
     def _make(self, part: str) -> None:
         run, plan = self._plan.run, self._plan
-        rows: dict[str, list[SftRow | RlRow]] = {name: [] for name, _ in plan.configs}
+        rows: dict[str, list[DatasetRow]] = {name: [] for name, _ in plan.configs}
         letters: list[DeadLetter] = []
         considered: list[Considered] = []
         for question, group in read_groups(run, part):
@@ -224,11 +238,11 @@ def _flows(parts: Iterable[Path]) -> Iterator[tuple[str, Flow | None]]:
             yield row["id"], row["flow"]
 
 
-def _kept(row: SftRow | RlRow, threshold: str) -> bool:
+def _kept(row: DatasetRow, threshold: str) -> bool:
     return not isinstance(row, SftRow) or is_within_cap(row.id, row.flow, threshold)
 
 
-def _over_cap_letter(row: SftRow | RlRow) -> DeadLetter:
+def _over_cap_letter(row: DatasetRow) -> DeadLetter:
     return DeadLetter(
         stage="rows",
         reason=OVER_CAP,
@@ -237,5 +251,5 @@ def _over_cap_letter(row: SftRow | RlRow) -> DeadLetter:
         question_id=row.question_id,
         dataset=row.provenance.dataset,
         row=row.provenance.dataset_row,
-        excerpt=row.completion[0].content[:500] if isinstance(row, SftRow) else row.problem[:500],
+        excerpt=row.completion[0].content[:500] if isinstance(row, SftRow) else "",
     )
