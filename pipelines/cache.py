@@ -48,9 +48,22 @@ def completion_key(identity: ModelIdentity, request: SampleRequest, index: int) 
         "prefix": request.prefix,
         "parameters": request.parameters.model_dump(mode="json"),
         "seed": request.seed + index,
+        **_search_shape(request),
     }
     text = json.dumps(shape, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _search_shape(request: SampleRequest) -> dict[str, object]:
+    """What only the requests of a search have, so that the keys of others stay as they were."""
+    shape: dict[str, object] = {}
+    if not request.is_seeded:
+        shape["seeded"] = False
+    if request.with_tokens:
+        shape["tokens"] = True
+    if request.prefix_tokens is not None:
+        shape["prefix_tokens"] = list(request.prefix_tokens)
+    return shape
 
 
 class SqliteCache:

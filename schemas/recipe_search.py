@@ -73,6 +73,9 @@ class _Search(Section):
     """Longest solution in steps (40 in the code of arXiv 2502.01618)."""
     max_step_tokens: int = Field(default=1024, ge=1)
     """Longest step; a step without a separator ends there and is continued."""
+    end_on_box: bool = True
+    """Whether a step with a closed, non-empty box ends the solution (the code of arXiv 2502.01618
+    ends at the bare word ``\\boxed``, which a restated instruction holds too)."""
     select: Select = "argmax"
     """How one answer is chosen: the best score (``argmax``), a draw by weight (``sample``), the
     most frequent answer (``vote``) or the one with most weight (``weighted_vote``). Answers are

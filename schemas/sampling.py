@@ -38,9 +38,16 @@ class SampleRequest(Record):
     messages: tuple[Message, ...] | None
     prompt: str | None
     prefix: str = ""
+    prefix_tokens: tuple[int, ...] | None = None
+    """Token ids of ``prefix`` as they were sampled; None: the engine tokenizes the text."""
     n: int = Field(ge=1)
     seed: int = Field(ge=0, lt=2**63)
     """Sample i uses seed + i; seeds of different requests are spaced by more than n."""
+    is_seeded: bool = True
+    """False: the seed only names the samples (in the cache), the engine draws as it likes. So many
+    prompts can share one HTTP request, which has one seed for all of them."""
+    with_tokens: bool = False
+    """Whether completions bring their token ids and the sum of their log-probabilities."""
     parameters: SamplingParameters
 
     @model_validator(mode="after")
@@ -66,6 +73,10 @@ class Completion(Record):
     """Seed of this sample; None where a recording does not say."""
     label: bool | None = None
     """Verdict that came with a recorded trajectory; None for a fresh sample."""
+    token_ids: tuple[int, ...] | None = None
+    """As generated, the tokens of a stop string included; None where not asked for or not told."""
+    log_prob: float | None = None
+    """Sum of the tokens' log-probabilities under the model at temperature 1."""
 
 
 class ModelIdentity(Record):

@@ -27,7 +27,8 @@ SearchMethod = Literal[
 Fate = Literal["continued", "finished", "resampled_out", "pruned", "cut"]
 """``continued``: grew at least one child. ``finished``: the solution ended here. The others are
 dead ends: ``resampled_out`` by a filter, ``pruned`` by a beam, ``cut`` by a limit or a refusal."""
-End = Literal["end_of_text", "boxed"]
+End = Literal["end_of_text", "boxed", "length"]
+"""``length``: a whole sample that its token limit ended; its verdict is ``truncated``."""
 Cut = Literal["max_steps", "context_overflow", "empty", "budget", "refused", "unscored"]
 
 
