@@ -17,8 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from butwait.pipelines.sampling.connect import connect, normalize_url
+from butwait.pipelines.sampling.http import Asker, Patience
 from butwait.pipelines.sampling.refusals import ServerGone
-from butwait.pipelines.sampling.vllm_client import Patience, VllmClient
+from butwait.pipelines.sampling.vllm_client import VllmClient
 from butwait.pipelines.sampling.wire import read_completions, read_refusal
 from butwait.schemas.errors import ConfigError, RequestRefused, SamplerError
 from butwait.schemas.record import Message
@@ -283,15 +284,10 @@ def test_a_lone_surrogate_in_a_refusal_is_replaced() -> None:
 
 
 def test_a_key_that_a_server_repeats_in_a_list_is_hidden() -> None:
-    client = VllmClient(
-        "http://127.0.0.1:1",
-        "fake/model",
-        ModelIdentity(id="fake/model", revision=None, engine="vllm"),
-        api_key="sesame",
-    )
+    asker = Asker("http://127.0.0.1:1", api_key="sesame")
     said = {"message": [{"input": {"sesame": ["Bearer sesame"]}}]}
     with pytest.raises(RequestRefused) as caught:
-        client._read(httpx.Response(422, json={"error": said}), lambda reply: reply)
+        asker._read(httpx.Response(422, json={"error": said}), lambda reply: reply)
     assert "sesame" not in str(caught.value) and "Bearer ***" in str(caught.value)
 
 

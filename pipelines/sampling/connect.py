@@ -7,14 +7,9 @@ from typing import Any
 
 import httpx
 
+from butwait.pipelines.sampling.http import Patience, authorize, is_loopback, report_no_death
 from butwait.pipelines.sampling.refusals import ServerGone
-from butwait.pipelines.sampling.vllm_client import (
-    Patience,
-    VllmClient,
-    authorize,
-    is_loopback,
-    report_no_death,
-)
+from butwait.pipelines.sampling.vllm_client import VllmClient
 from butwait.pipelines.sampling.wire import shorten
 from butwait.schemas.errors import ConfigError, SamplerError
 from butwait.schemas.sampling import ModelIdentity

@@ -137,7 +137,7 @@ def make_sampler(endpoint: Endpoint) -> Sampler:
             endpoint.folder, endpoint.identity, revision=endpoint.hub_revision
         )
     from butwait.pipelines.sampling.connect import connect
-    from butwait.pipelines.sampling.vllm_client import Patience, report_no_death
+    from butwait.pipelines.sampling.http import Patience, report_no_death
     from butwait.pipelines.sampling.vllm_server import find_death
 
     pid, log_path = endpoint.server_pid, Path(endpoint.log_path)
