@@ -8,6 +8,7 @@ sent, so that an attached server with other defaults gives the same distribution
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from butwait.schemas.errors import RequestRefused
@@ -75,6 +76,53 @@ def read_completions(reply: object, request: SampleRequest) -> list[Completion]:
         raise RequestRefused("bad_reply", f"{what} in {shown}") from error
 
 
+def read_unseeded(
+    reply: object, items: Sequence[tuple[SampleRequest, int]], prompts: Sequence[Sequence[int]]
+) -> list[Completion]:
+    """Read a reply to a list of prompts, one sample each.
+
+    Args:
+        reply: Parsed JSON body.
+        items: For each prompt the request that it belongs to, and which of its samples this is.
+        prompts: Token ids that were sent.
+
+    Returns:
+        One completion a prompt, in order.
+
+    Raises:
+        RequestRefused: As `read_completions`.
+    """
+    try:
+        choices = sorted(reply["choices"], key=lambda choice: choice["index"])  # type: ignore[index]
+        indices = [choice["index"] for choice in choices]
+        if indices != list(range(len(items))):
+            raise RequestRefused("bad_reply", f"asked for {len(items)} samples, got {indices[:8]}")
+        return [
+            _read_choice(
+                {**choice, "index": index},
+                {"prompt_tokens": len(prompt), "completion_tokens": None},
+                request,
+            )
+            for choice, (request, index), prompt in zip(choices, items, prompts, strict=True)
+        ]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        shown = shorten(repr(reply), 120)
+        what = f"{type(error).__name__} {shorten(str(error))}"
+        raise RequestRefused("bad_reply", f"{what} in {shown}") from error
+
+
+def read_token_ids(reply: object) -> list[int]:
+    """Read a reply of ``/tokenize``.
+
+    Raises:
+        RequestRefused: ``bad_reply``.
+    """
+    tokens = reply.get("tokens") if isinstance(reply, dict) else None
+    if not isinstance(tokens, list) or not all(isinstance(token, int) for token in tokens):
+        raise RequestRefused("bad_reply", f"no tokens in {shorten(repr(reply), 120)}")
+    return tokens
+
+
 def _read_choice(
     choice: dict[str, Any], usage: dict[str, Any], request: SampleRequest
 ) -> Completion:
@@ -89,7 +137,23 @@ def _read_choice(
         n_prompt_tokens=usage["prompt_tokens"],
         n_completion_tokens=_count_tokens(choice, usage, request.n),
         seed=request.seed + choice["index"],
+        token_ids=_read_ids(choice) if request.with_tokens else None,
+        log_prob=_sum_log_probs(choice) if request.with_tokens else None,
     )
+
+
+def _read_ids(choice: dict[str, Any]) -> tuple[int, ...] | None:
+    ids = choice.get("token_ids")
+    return None if ids is None else tuple(int(token) for token in ids)
+
+
+def _sum_log_probs(choice: dict[str, Any]) -> float | None:
+    """Sum the tokens' log-probabilities; None where the server does not tell them all."""
+    logprobs = choice.get("logprobs") or {}
+    values = logprobs.get("token_logprobs")
+    if not values or any(value is None for value in values):
+        return None
+    return float(sum(values))
 
 
 def _read_text(choice: dict[str, Any]) -> str:
@@ -109,7 +173,7 @@ def _count_tokens(choice: dict[str, Any], usage: dict[str, Any], n: int) -> int:
     tokens = choice.get("token_ids")
     if tokens is not None:
         return len(tokens)
-    if n == 1:
+    if n == 1 and usage["completion_tokens"] is not None:
         return int(usage["completion_tokens"])
     raise RequestRefused(
         "refused", "the server does not count tokens by sample; use vLLM 0.11 or newer"
