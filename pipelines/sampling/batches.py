@@ -8,8 +8,10 @@ nothing is tokenized twice and the server's prefix cache finds them. Left out: s
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from butwait.pipelines.sampling.gather import Gather
@@ -21,7 +23,7 @@ from butwait.pipelines.sampling.wire import (
     write_sampling,
 )
 from butwait.schemas.errors import RequestRefused
-from butwait.schemas.sampling import Completion, SampleRequest
+from butwait.schemas.sampling import Completion, SampleRequest, SamplingParameters
 
 MAX_BATCH = 128
 """Samples a request: 64 to 256 were equally fast on two cores, 32 slower (docs/search.md)."""
@@ -29,8 +31,17 @@ MAX_IN_FLIGHT = 4
 """Requests open at once: 512 sequences, twice what the CPU build runs together."""
 MAX_HEADS = 4096
 """Rendered prompts that are remembered."""
-Item = tuple[SampleRequest, int]
-"""A request and which of its samples is wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One sample that is wanted."""
+
+    request: SampleRequest
+    index: int
+    """Which of the request's samples."""
+    prompt: tuple[int, ...]
+    """Token ids of prompt and prefix."""
 
 
 class BatchClient:
@@ -51,80 +62,72 @@ class BatchClient:
             self._send, max_batch=max_batch, max_in_flight=max_in_flight
         )
 
-    async def sample(self, request: SampleRequest, index: int) -> Completion:
-        """Answer with one sample of a request.
+    async def sample_each(
+        self, request: SampleRequest, indices: Sequence[int]
+    ) -> list[Completion | RequestRefused]:
+        """Answer with some samples of a request, each a completion or its refusal, in order.
 
         Raises:
-            RequestRefused: This sample has no answer.
             ServerGone: The server is dead.
         """
-        return await self._gather.ask(request.question_id, (request, index))
+        try:
+            prompt = await self._prompt(request)
+        except RequestRefused as refusal:
+            return [refusal] * len(indices)
+        items = [Item(request, index, prompt) for index in indices]
+        return list(await asyncio.gather(*map(self._sample, items)))
 
     async def close(self) -> None:
-        """Drop what waits."""
+        """Drop what waits, close the connections."""
         await self._gather.close()
+        await self._client.close()
+
+    async def _sample(self, item: Item) -> Completion | RequestRefused:
+        try:
+            return await self._gather.ask(item.request.question_id, item)
+        except RequestRefused as refusal:
+            return refusal
 
     async def _send(self, items: list[Item]) -> list[Completion | RequestRefused]:
-        """Answer a batch; requests with other parameters travel apart."""
+        """Answer a batch; samples with other parameters travel apart."""
+        groups: dict[tuple[SamplingParameters, bool], list[int]] = {}
+        for place, item in enumerate(items):
+            key = (item.request.parameters, item.request.with_tokens)
+            groups.setdefault(key, []).append(place)
         answers: dict[int, Completion | RequestRefused] = {}
-        groups: dict[str, list[int]] = {}
-        for place, (request, _) in enumerate(items):
-            groups.setdefault(request.parameters.model_dump_json(), []).append(place)
         for places in groups.values():
-            part = [items[place] for place in places]
-            answers.update(zip(places, await self._send_alike(part), strict=True))
+            part = await self._ask([items[place] for place in places])
+            answers.update(zip(places, part, strict=True))
         return [answers[place] for place in range(len(items))]
 
-    async def _send_alike(self, items: Sequence[Item]) -> list[Completion | RequestRefused]:
-        prompts: list[tuple[int, ...] | RequestRefused] = [
-            await self._prompt(request) for request, _ in items
-        ]
-        able = [place for place, p in enumerate(prompts) if not isinstance(p, RequestRefused)]
-        sent = await self._ask([items[i] for i in able], [prompts[i] for i in able])
-        answers: list[Completion | RequestRefused] = [
-            p if isinstance(p, RequestRefused) else RequestRefused("bad_reply", "not sent")
-            for p in prompts
-        ]
-        for place, answer in zip(able, sent, strict=True):
-            answers[place] = answer
-        return answers
-
-    async def _ask(
-        self, items: Sequence[Item], prompts: Sequence[Any]
-    ) -> list[Completion | RequestRefused]:
+    async def _ask(self, items: Sequence[Item]) -> list[Completion | RequestRefused]:
         """Ask for all; where the server refuses the list, for each half, down to the guilty one."""
-        if not items:
-            return []
-        payload = write_sampling(items[0][0], self._client.served_name)
+        request = items[0].request
+        payload = write_sampling(request, self._client.served_name)
         del payload["seed"]
-        payload |= {"prompt": [list(p) for p in prompts], "n": 1}
-        if items[0][0].with_tokens:
+        payload |= {"prompt": [item.prompt for item in items], "n": 1}
+        if request.with_tokens:
             payload["logprobs"] = 0
+        wanted = [(item.request, item.index, len(item.prompt)) for item in items]
         try:
-            return list(
-                await self._client.asker.ask(
-                    "/v1/completions", payload, lambda reply: read_unseeded(reply, items, prompts)
+            return [
+                *await self._client.asker.ask(
+                    "/v1/completions", payload, lambda reply: read_unseeded(reply, wanted)
                 )
-            )
+            ]
         except RequestRefused as refusal:
             if len(items) == 1:
                 return [refusal]
             half = len(items) // 2
-            first = await self._ask(items[:half], prompts[:half])
-            return first + await self._ask(items[half:], prompts[half:])
+            return await self._ask(items[:half]) + await self._ask(items[half:])
 
-    async def _prompt(self, request: SampleRequest) -> tuple[int, ...] | RequestRefused:
-        try:
-            head = await self._head(request)
-            if request.prefix_tokens is not None:
-                return head + request.prefix_tokens
-            if not request.prefix:
-                return head
-            return head + await self._tokenize(
-                {"prompt": request.prefix, "add_special_tokens": False}
-            )
-        except RequestRefused as refusal:
-            return refusal
+    async def _prompt(self, request: SampleRequest) -> tuple[int, ...]:
+        head = await self._head(request)
+        if request.prefix_tokens is not None:
+            return head + request.prefix_tokens
+        if not request.prefix:
+            return head
+        return head + await self._tokenize({"prompt": request.prefix, "add_special_tokens": False})
 
     async def _head(self, request: SampleRequest) -> tuple[int, ...]:
         """Tokens of the prompt up to where the assistant speaks; asked for once a question."""

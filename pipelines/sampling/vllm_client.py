@@ -17,11 +17,10 @@ from typing import Any
 from butwait.pipelines.sampling.http import Asker, Patience, report_no_death
 from butwait.pipelines.sampling.wire import (
     read_completions,
-    shorten,
+    read_token_ids,
     write_messages,
     write_sampling,
 )
-from butwait.schemas.errors import RequestRefused
 from butwait.schemas.sampling import Completion, ModelIdentity, SampleRequest
 
 
@@ -50,10 +49,10 @@ class VllmClient:
         api_key: str | None = None,
         find_death: Callable[[], str | None] = report_no_death,
     ) -> None:
-        self._asker = Asker(url, patience=patience, api_key=api_key, find_death=find_death)
+        self.asker = Asker(url, patience=patience, api_key=api_key, find_death=find_death)
         self._model = served_name
         self._identity = identity
-        self._bos = bos
+        self.bos = bos
         self._max_in_flight = patience.max_in_flight
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -77,13 +76,13 @@ class VllmClient:
         self._open()
         async with self._slots:
             path, payload = await self._write(request)
-            return await self._asker.ask(
+            return await self.asker.ask(
                 path, payload, lambda reply: read_completions(reply, request)
             )
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._asker.close()
+        await self.asker.close()
         self._loop = None
 
     def _open(self) -> None:
@@ -98,7 +97,7 @@ class VllmClient:
         payload = write_sampling(request, self._model)
         if request.prompt is not None:
             payload["prompt"] = request.prompt + request.prefix
-            payload["add_special_tokens"] = not (self._bos and request.prompt.startswith(self._bos))
+            payload["add_special_tokens"] = not (self.bos and request.prompt.startswith(self.bos))
         elif request.prefix:
             payload["prompt"] = await self._tokenize_prefixed(request)
         else:
@@ -110,14 +109,7 @@ class VllmClient:
         chat = {"messages": write_messages(request), "add_generation_prompt": True}
         prefix = {"prompt": request.prefix, "add_special_tokens": False}
         parts = [
-            await self._asker.ask("/tokenize", {"model": self._model, **what}, _read_tokens)
+            await self.asker.ask("/tokenize", {"model": self._model, **what}, read_token_ids)
             for what in (chat, prefix)
         ]
         return parts[0] + parts[1]
-
-
-def _read_tokens(reply: object) -> list[int]:
-    tokens = reply.get("tokens") if isinstance(reply, dict) else None
-    if not isinstance(tokens, list) or not all(isinstance(token, int) for token in tokens):
-        raise RequestRefused("bad_reply", f"no tokens in {shorten(repr(reply), 120)}")
-    return tokens

@@ -77,14 +77,14 @@ def read_completions(reply: object, request: SampleRequest) -> list[Completion]:
 
 
 def read_unseeded(
-    reply: object, items: Sequence[tuple[SampleRequest, int]], prompts: Sequence[Sequence[int]]
+    reply: object, wanted: Sequence[tuple[SampleRequest, int, int]]
 ) -> list[Completion]:
     """Read a reply to a list of prompts, one sample each.
 
     Args:
         reply: Parsed JSON body.
-        items: For each prompt the request that it belongs to, and which of its samples this is.
-        prompts: Token ids that were sent.
+        wanted: For each prompt the request that it belongs to, which of its samples this is, and
+            the prompt's number of tokens.
 
     Returns:
         One completion a prompt, in order.
@@ -95,15 +95,15 @@ def read_unseeded(
     try:
         choices = sorted(reply["choices"], key=lambda choice: choice["index"])  # type: ignore[index]
         indices = [choice["index"] for choice in choices]
-        if indices != list(range(len(items))):
-            raise RequestRefused("bad_reply", f"asked for {len(items)} samples, got {indices[:8]}")
+        if indices != list(range(len(wanted))):
+            raise RequestRefused("bad_reply", f"asked for {len(wanted)} samples, got {indices[:8]}")
         return [
             _read_choice(
                 {**choice, "index": index},
-                {"prompt_tokens": len(prompt), "completion_tokens": None},
+                {"prompt_tokens": n_prompt, "completion_tokens": None},
                 request,
             )
-            for choice, (request, index), prompt in zip(choices, items, prompts, strict=True)
+            for choice, (request, index, n_prompt) in zip(choices, wanted, strict=True)
         ]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         shown = shorten(repr(reply), 120)

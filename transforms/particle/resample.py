@@ -51,7 +51,8 @@ def _invert(weights: Floats, points: Floats) -> Ancestors:
     # Rounding may leave the sum below 1, or a point at the end of a stretch of no length: take
     # the nearest particle alive instead of one past the end.
     alive = np.flatnonzero(weights > 0)
-    return np.minimum(found, alive[-1]).astype(np.int64)
+    clamped: Ancestors = np.minimum(found, alive[-1]).astype(np.int64)
+    return clamped
 
 
 def _residual(weights: Floats, n: int, rng: np.random.Generator) -> Ancestors:

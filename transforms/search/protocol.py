@@ -61,8 +61,10 @@ class Final:
 class Search(Protocol, Generic[S]):
     """A search method."""
 
-    whole: bool
-    """Whether a continuation runs to the end of the solution instead of the end of a step."""
+    @property
+    def whole(self) -> bool:
+        """Whether a continuation runs to the end of the solution, not to the end of a step."""
+        ...
 
     def init(self) -> S:
         """Return the state before anything has grown."""

@@ -1,0 +1,1 @@
+"""Searches on real servers: one coroutine a question, many questions at once."""
