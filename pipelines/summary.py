@@ -74,6 +74,14 @@ def _accounts(ledger: Ledger) -> Mapping[str, Account]:
         "questions read": ledger.questions,
         "samples requested": ledger.samples,
         **({"continuations requested": ledger.continuations} if ledger.continuations.total else {}),
+        **{
+            title: account
+            for title, account in (
+                ("searches, one a question", ledger.searches),
+                ("leaves of the search trees", ledger.leaves),
+            )
+            if account is not None
+        },
         **{f"rows made for {name}": account for name, account in ledger.rows.items()},
     }
 

@@ -107,6 +107,8 @@ class Vote(Record):
     """Their share of the weight of all final particles that have an answer."""
     leaf: int
     """The heaviest leaf that has it."""
+    leaves: tuple[int, ...]
+    """All leaves that have it, each once."""
 
 
 class Usage(Record):
@@ -181,6 +183,11 @@ class SearchTree(Record):
     def text(self, node: int) -> str:
         """The partial solution that ends at ``node``."""
         return "".join(self.nodes[i].text for i in self.path(node))
+
+    @property
+    def answer(self) -> Vote | None:
+        """The vote that the chosen leaf belongs to; None where it has no answer."""
+        return next((vote for vote in self.votes if self.selected in vote.leaves), None)
 
     def leaves(self) -> tuple[TreeNode, ...]:
         """Finished solutions, in node order."""

@@ -63,6 +63,7 @@ def count_votes(
                 n=len(group),
                 weight=min(1.0, float(weight / total)) if total > 0 else 1.0 / len(groups),
                 leaf=heaviest.leaf,
+                leaves=tuple(sorted({a.leaf for a in group})),
             )
         )
     return tuple(sorted(votes, key=lambda v: (-v.weight, -v.n, v.leaf)))
