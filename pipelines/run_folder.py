@@ -119,6 +119,14 @@ class RunFolder:
         """Search-tree fragments in order."""
         return sorted(self.trees.glob("part-*.parquet"))
 
+    def tree_part(self, part: str) -> Path:
+        """Search trees of one trajectory fragment; the file is missing where nothing was searched.
+
+        Args:
+            part: Stem of the fragment.
+        """
+        return self.trees / f"{part}.parquet"
+
     def row_shards(self, config: str) -> list[Path]:
         """Published shards of one configuration in order."""
         return sorted((self.stage("rows") / config).glob("train-*.parquet"))

@@ -183,8 +183,8 @@ class SampleBlocks(beam.DoFn):  # type: ignore[misc]
     def _spool(self, block: Block) -> TreeSpool | None:
         if self._searcher is None:
             return None
-        trees = self._plan.run.trees
-        return TreeSpool(trees / ".parts" / block.name, trees / f"{block.name}.parquet")
+        run = self._plan.run
+        return TreeSpool(run.trees / ".parts" / block.name, run.tree_part(block.name))
 
     async def _one(
         self, question: Question, sampler: Sampler, block: Block, spool: TreeSpool | None
