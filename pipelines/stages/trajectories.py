@@ -202,7 +202,7 @@ class SampleBlocks(beam.DoFn):  # type: ignore[misc]
         if n is None and self._plan.ask.sampling.n == 0:
             return Outcome((), ())
         outcome = await sample_question(question, sampler, self._plan.ask, n)
-        verdicts = Counter(trajectory.verdict for trajectory in outcome.trajectories)
+        verdicts: Counter[str] = Counter(t.verdict for t in outcome.trajectories)
         tokens = sum(t.n_completion_tokens for t in outcome.trajectories)
         self._status.add(tokens=tokens, **verdicts)
         return outcome
