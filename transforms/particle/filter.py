@@ -25,6 +25,7 @@ from butwait.schemas.recipe_search import (
 )
 from butwait.schemas.tree import Resampling
 from butwait.transforms.particle.population import (
+    DEAD,
     Chain,
     Particle,
     advance,
@@ -148,7 +149,7 @@ class FilterSearch:
             iteration=chain.iteration,
             step=chain.step,
             particles=tuple(chain.particles[i].path[-1].node for i in places),
-            log_weights=tuple(tempered.tolist()),
+            log_weights=tuple(None if w == DEAD else w for w in tempered.tolist()),
             ess=ess,
             temperature=temperature,
             ancestors=tuple(ancestors.tolist()),

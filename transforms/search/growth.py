@@ -159,5 +159,5 @@ def _last_weights(resamplings: Sequence[Resampling]) -> dict[int, float]:
         node: weight
         for record in resamplings
         for node, weight in zip(record.particles, record.log_weights, strict=True)
-        if weight != float("-inf")
+        if weight is not None
     }
