@@ -21,6 +21,7 @@ from butwait.schemas.recipe_search import (
     FilterSpec,
     Islands,
     ParticleGibbs,
+    Scheme,
     budget_parts,
 )
 from butwait.schemas.tree import Resampling
@@ -32,7 +33,7 @@ from butwait.transforms.particle.population import (
     final_log_weights,
     log_weights_of,
 )
-from butwait.transforms.particle.resample import Ancestors, resample
+from butwait.transforms.particle.resample import Ancestors, resample, resample_given
 from butwait.transforms.particle.tempering import choose_references, exchange
 from butwait.transforms.particle.weights import (
     Floats,
@@ -141,8 +142,7 @@ class FilterSearch:
         share = self.spec.resample
         if share == "every_step" or ess < share * len(pool):
             rng = draw("resample", chain.index, chain.iteration, chain.step)
-            ancestors = resample(self.spec.scheme, tempered, len(pool), rng)
-            ancestors = _keep_references(pool, ancestors)
+            ancestors = _draw_ancestors(self.spec.scheme, pool, tempered, rng)
             pool = self._copy(pool, ancestors, log_weights, tempered, temperature)
         record = Resampling(
             chain=chain.index,
@@ -218,10 +218,13 @@ def _restart(chain: Chain, references: tuple[Particle, ...]) -> Chain:
     )
 
 
-def _keep_references(pool: tuple[Particle, ...], ancestors: Ancestors) -> Ancestors:
-    """A reference keeps its own slot, whatever was drawn for it (conditional filter)."""
-    kept = ancestors.copy()
-    for slot, particle in enumerate(pool):
-        if particle.is_reference and not particle.is_dead:
-            kept[slot] = slot
-    return kept
+def _draw_ancestors(
+    scheme: Scheme, pool: tuple[Particle, ...], tempered: Floats, rng: np.random.Generator
+) -> Ancestors:
+    """Resample; a reference keeps its own slot (conditional filter, exact for one reference)."""
+    references = [slot for slot, p in enumerate(pool) if p.is_reference and not p.is_dead]
+    if not references:
+        return resample(scheme, tempered, len(pool), rng)
+    ancestors = resample_given(scheme, tempered, rng, references[0])
+    ancestors[references] = references
+    return ancestors
