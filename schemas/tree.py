@@ -76,10 +76,11 @@ class Resampling(Record):
     """Steps that the particles had when they were resampled."""
     particles: tuple[int, ...]
     """Node at which each particle stood."""
-    log_weights: tuple[float, ...]
-    """Normalised log-weight of each particle, tempered as it was used."""
+    log_weights: tuple[float | None, ...]
+    """Normalised log-weight of each particle, tempered as it was used; None: dead (weight 0; JSON
+    has no minus infinity)."""
     ess: float
-    """Effective sample size 1 / sum(w^2), in [1, n]."""
+    """Effective sample size 1 / sum(w^2) of the weights before tempering, in [1, n]."""
     temperature: float
     """Temperature of the softmax over the weights."""
     ancestors: tuple[int, ...]
