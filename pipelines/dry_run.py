@@ -17,6 +17,7 @@ from butwait.pipelines.cache import SqliteCache
 from butwait.pipelines.engines import Engine, OpenEngine
 from butwait.pipelines.resolve import Resolved, resolve
 from butwait.pipelines.sampling.engine import open_sampler
+from butwait.pipelines.sampling.together import open_together
 from butwait.pipelines.scoring.engine import open_scorer
 from butwait.pipelines.search.finish import SearchOutcome
 from butwait.pipelines.search.searcher import Searcher
@@ -103,10 +104,9 @@ def _sample(
             "api_key": options.api_key,
         }
         prm = resolved.search.prm if resolved.search is not None else None
-        with (
-            open_sampler(recipe.model, recipe.server, **shared) as endpoint,
-            open_scorer(prm, **shared) if prm is not None else nullcontext() as scorer,
-        ):
+        policy = open_sampler(recipe.model, recipe.server, **shared)
+        judge = open_scorer(prm, **shared) if prm is not None else nullcontext()
+        with open_together(policy, judge) as (endpoint, scorer):
             engine = Engine(resolved.identity, endpoint=endpoint, scorer=scorer)
             return asyncio.run(_ask(engine, resolved, questions, recipe.shards, folder))
 
