@@ -189,22 +189,18 @@ def score(
     run: RunPath,
     debug: Debug = False,
 ) -> None:
-    """Print expected@1 and pass@n of a run's samples, with 95 % intervals.
+    """Print expected@1 and pass@n of a run's samples, and how its searches did.
+
+    With 95 % intervals over the questions; a question without an answer is wrong.
 
     \b
     Examples:
       butwait score runs/quickstart
+      butwait score runs/search
     """
-    from butwait.evals.score import score_run
+    from butwait.evals.score import describe_run
 
-    result = score_run(run)
-    lines = (
-        f"{result.n_problems} problems, {result.n_samples} samples each",
-        f"expected@1 (mean of n={result.n_samples})  {result.expected_at_1} %",
-        f"pass@{result.n_samples} (unbiased)         {result.pass_at_n} %",
-        "verdicts: " + ", ".join(f"{count} {name}" for name, count in result.verdicts.items()),
-    )
-    for line in lines:
+    for line in describe_run(run):
         print(line)  # noqa: T201
 
 

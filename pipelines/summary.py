@@ -72,7 +72,7 @@ def print_summary(run: RunFolder) -> None:
 def _accounts(ledger: Ledger) -> Mapping[str, Account]:
     return {
         "questions read": ledger.questions,
-        "samples requested": ledger.samples,
+        **({"samples requested": ledger.samples} if ledger.samples.total else {}),
         **({"continuations requested": ledger.continuations} if ledger.continuations.total else {}),
         **{
             title: account

@@ -28,7 +28,7 @@ from butwait.transforms.correct_only import RightLeaf, explain_no_right_leaf, pi
 from butwait.transforms.dead_branches import Chain, DeadBranches
 from butwait.transforms.seeds import derive_rng
 from butwait.transforms.thoughts import find_answer, holds_marker, restate, thought_so_far
-from butwait.transforms.tree_facts import TreeFacts, TreeParent, fold, read_facts
+from butwait.transforms.tree_facts import TreeFacts, TreeParent, read_facts
 from butwait.transforms.verified import Made, make_trace
 
 _TRIES_A_TRACE = 4  # draws a trace before a question counts as having no further distinct one
@@ -82,8 +82,8 @@ def backtrack(question: Question, group: QuestionGroup, spec: BacktrackSpec, run
     Returns:
         At most ``spec.per_question`` distinct traces, right leaves in turn, or ``no_tree`` /
         ``no_correct_leaf`` / ``no_solution`` / ``no_dead_branch`` / ``too_few_dead_branches``
-        (fewer than the least number asked for) / ``branch_unusable`` (all say what the good path
-        says, or nothing, or hold markers).
+        (fewer than the least number asked for) / ``branch_unusable`` (all say what a right
+        solution says, or nothing, or hold markers).
     """
     if group.tree is None:
         return Made(reason="no_tree")
@@ -174,21 +174,24 @@ def _draw_branch(
     for i in rng.permutation(len(fork.starts)):
         chains = list(dead.chains(fork.starts[int(i)], fork.good))
         for k in rng.permutation(len(chains)):
-            text = _branch_text(dead.facts.tree, path.right.text, fork, chains[int(k)])
+            text = _branch_text(dead, path.right.text, fork, chains[int(k)])
             if text is not None:
                 return Mistake(fork, chains[int(k)], text)
     return None
 
 
-def _branch_text(tree: SearchTree, good: str, fork: Fork, chain: Chain) -> str | None:
+def _branch_text(dead: DeadBranches, good: str, fork: Fork, chain: Chain) -> str | None:
     """What a branch says, without markers; None where it cannot stand as a mistake."""
+    tree = dead.facts.tree
     whole = good[: fork.begin] + "".join(tree.nodes[i].text for i in chain)
     whole = whole.removesuffix(tree.separator)
     body = thought_so_far(whole)
     at = whole.find(body)
-    text = whole[max(fork.cut, at) : at + len(body)].strip()
-    same = fold(good[fork.cut :]).startswith(fold(text))
-    return None if same or holds_marker(text) else text
+    end = at + len(body)
+    text = whole[max(fork.cut, at) : end].strip()
+    if not text or holds_marker(text) or dead.is_right_so_far(whole[:end], good):
+        return None
+    return text
 
 
 def _tell(

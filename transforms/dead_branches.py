@@ -11,18 +11,20 @@ makes it dead is the recipe's choice:
   it is told as far as that holds.
 - ``wrong_leaf``: it ends in a finished solution that is wrong, and nothing below it is right.
 
-A branch that any right solution grew from is never dead by the last three. Left out: the texts
-(`butwait.transforms.backtrack`).
+A branch that any right solution grew from, or that says what a right solution says, is never told
+by the last three; by the first, only what the good path itself says is not. Left out: joining the
+texts (`butwait.transforms.backtrack`).
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from butwait.schemas.recipe_rows import BacktrackSpec
 from butwait.schemas.tree import Fate
-from butwait.transforms.tree_facts import TreeFacts
+from butwait.transforms.tree_facts import TreeFacts, fold
 
 Chain = tuple[int, ...]
 """Merged nodes of a branch, one below the other."""
@@ -42,10 +44,13 @@ class DeadBranches:
     facts: TreeFacts
     spec: BacktrackSpec
     _lost: list[bool] = field(init=False)
+    _right_texts: list[str] = field(init=False)
     _chains: dict[int, tuple[Chain, ...]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Find the subtrees in which nothing lives."""
+        """Find the subtrees in which nothing lives, and what right solutions say."""
+        rights = self.facts.leaves("correct")
+        self._right_texts = sorted(fold(self.facts.tree.text(node.id)) for node in rights)
         self._lost = _find_lost(self.facts, _LOST.get(self.spec.dead, frozenset()))
 
     def beside(self, good: int) -> tuple[int, ...]:
@@ -60,6 +65,19 @@ class DeadBranches:
         for chain in self._chains[start]:
             if self.spec.dead != "prm_margin" or self._is_far_below(chain[-1], good):
                 yield chain
+
+    def is_right_so_far(self, said: str, good: str) -> bool:
+        """Whether a solution up to the end of a branch is the start of a right one.
+
+        Args:
+            said: The text up to there.
+            good: The right solution that the branch was left from.
+        """
+        said = fold(said)
+        if self.spec.dead == "faithful":
+            return fold(good).startswith(said)
+        place = bisect_left(self._right_texts, said)
+        return place < len(self._right_texts) and self._right_texts[place].startswith(said)
 
     def _is_far_below(self, end: int, good: int) -> bool:
         low, high = self.facts.scores[end], self.facts.scores[good]

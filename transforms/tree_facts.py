@@ -1,9 +1,10 @@
 """What the transforms that read search trees know of a tree, each fact in one pass over its nodes.
 
-Two nodes with one parent and one text (white space apart) are one state that was reached twice.
-They are merged: the first of them stands for both, their children are siblings, their finished
-solutions are counted together. Left out: whether a branch is dead
-(`butwait.transforms.dead_branches`).
+Two nodes with one parent and one text are one state that was reached twice. White space counts only
+where it parts words: ``1`` and ``1 `` go on differently, ``So.`` at an end of text and ``So.``
+before a blank line say the same. Such nodes are merged: the first of them stands for all, their
+children are siblings, their finished solutions are counted together. Left out: whether a branch is
+dead (`butwait.transforms.dead_branches`).
 
 What a share of right leaves says. A leaf counts as often as it was generated: the same text drawn
 twice counts twice, because both are draws from the policy, while a leaf that several final
@@ -161,12 +162,23 @@ def parent_named(tree: SearchTree, name: str) -> TreeParent:
 
 
 def _merge(nodes: Sequence[TreeNode]) -> list[int]:
-    first: dict[tuple[int, str], int] = {}
+    first: dict[tuple[int, str, bool, bool], int] = {}
     same_as: list[int] = []
     for node in nodes:
         parent = -1 if node.parent is None else same_as[node.parent]
-        same_as.append(first.setdefault((parent, fold(node.text)), node.id))
+        words = fold(node.text)
+        # Only behind a step that broke off inside a line does a leading space mean anything.
+        is_apart = bool(words) and node.text[0].isspace() and not _has_ended(nodes, node.parent)
+        key = parent, words, is_apart, _has_ended(nodes, node.id)
+        same_as.append(first.setdefault(key, node.id))
     return same_as
+
+
+def _has_ended(nodes: Sequence[TreeNode], node: int | None) -> bool:
+    """Whether what follows a node begins a new word."""
+    if node is None:
+        return True
+    return nodes[node].fate == "finished" or nodes[node].text[-1:].isspace()
 
 
 def _add_below(nodes: Sequence[TreeNode], same_as: Sequence[int], counts: list[int]) -> None:
