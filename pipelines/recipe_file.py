@@ -160,6 +160,9 @@ def _explain(error: ValidationError) -> str:
     first = details[0]
     place = ".".join(_readable(first["loc"])) or "recipe"
     more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+    if first["type"] == "union_tag_not_found":
+        key = str(first["ctx"]["discriminator"]).strip("'")
+        return f"'{place}.{key}' is required{more}"
     if first["type"] == "extra_forbidden":
         return f"unknown key {place!r}{_nearest(first['loc'])}{more}"
     if first["type"] == "missing":
@@ -172,15 +175,19 @@ def _explain(error: ValidationError) -> str:
         names = [name.strip(" '") for name in expected.split(",")]
         close = difflib.get_close_matches(tag, names, 1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        return f"{place}.transform: {tag!r} is none of {', '.join(names)}{hint}{more}"
+        key = str(first["ctx"]["discriminator"]).strip("'")
+        return f"{place}.{key}: {tag!r} is none of {', '.join(names)}{hint}{more}"
     seen = "" if isinstance(first["input"], dict) else f", not {shown}"
     return f"{place}: {message}{seen}{more}"
 
 
 def _readable(place: tuple[int | str, ...]) -> list[str]:
-    """The place as a person writes it: without the tag that pydantic adds below rows.<name>."""
+    """The place as a person writes it: without the tag that pydantic adds below a union."""
     parts = [str(part) for part in place]
-    return parts[:2] + parts[3:] if parts[:1] == ["rows"] and len(parts) > 3 else parts
+    for section, n in (("rows", 2), ("search", 1)):
+        if parts[:1] == [section] and len(parts) > n + 1:
+            return parts[:n] + parts[n + 1 :]
+    return parts
 
 
 def _nearest(place: tuple[int | str, ...]) -> str:
@@ -206,7 +213,8 @@ def _known_keys(model: Any, place: list[int | str]) -> list[str]:
 
 
 def _tag(model: type[BaseModel]) -> str | None:
-    field = model.model_fields.get("transform")
+    fields = model.model_fields
+    field = fields.get("transform") or fields.get("method")
     return str(get_args(field.annotation)[0]) if field is not None else None
 
 

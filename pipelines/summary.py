@@ -106,7 +106,7 @@ def _samples(run: RunFolder, configs: tuple[str, ...]) -> list[tuple[str, str]]:
         for path in run.row_shards(name):
             row = next(read_columns(path, _columns(path)), None)
             if row is not None:
-                found.append((f"{name} · {row['id']}", _show(row)))
+                found.append((f"{name} · {row['id']}", show_row(row)))
                 break
         if len(found) == N_SHOWN:
             break
@@ -121,7 +121,8 @@ def _columns(path: Path) -> list[str]:
     return [n for n in ("id", *shown, "problem", "answer", "pass_rate") if n in names]
 
 
-def _show(row: Mapping[str, Any]) -> str:
+def show_row(row: Mapping[str, Any]) -> str:
+    """A row of any class as text: its turns or steps, its answer, cut where it is long."""
     text = "\n".join(_turns(row))
     if len(text) > _SHOWN_CHARACTERS:
         text = text[:_SHOWN_CHARACTERS] + f" ... ({len(text)} characters)"

@@ -27,11 +27,7 @@ def find_tree(run: Path, question_id: str) -> SearchTree:
     Raises:
         ConfigError: No trees, no such question, or several.
     """
-    parts = RunFolder(run).tree_parts()
-    if not parts:
-        raise ConfigError(
-            f"{run} holds no search trees; a recipe with a 'search' section makes them"
-        )
+    parts = _find_parts(run)
     found = [
         (part, place, row["question_id"])
         for part in parts
@@ -50,9 +46,22 @@ def find_tree(run: Path, question_id: str) -> SearchTree:
     return next(t for i, t in enumerate(read_records(part, SearchTree)) if i == place)
 
 
+def _find_parts(run: Path) -> list[Path]:
+    parts = RunFolder(run).tree_parts()
+    if not parts:
+        raise ConfigError(
+            f"{run} holds no search trees; a recipe with a 'search' section makes them"
+        )
+    return parts
+
+
 def list_trees(run: Path) -> Iterator[str]:
-    """Yield one line a question: id, outcome, answer."""
-    for part in RunFolder(run).tree_parts():
+    """Yield one line a question: id, outcome, answer.
+
+    Raises:
+        ConfigError: No trees.
+    """
+    for part in _find_parts(run):
         for tree in read_records(part, SearchTree):
             verdicts = Counter(leaf.verdict for leaf in tree.leaves())
             leaves = ", ".join(f"{n} {verdict}" for verdict, n in verdicts.most_common())

@@ -19,8 +19,9 @@ from butwait.pipelines.tables import (
 )
 from butwait.schemas.errors import ButwaitError
 from butwait.schemas.question import Question
-from butwait.schemas.row import RlRow, SftRow
+from butwait.schemas.row import PreferenceRow, RlRow, SftRow, StepRow
 from butwait.schemas.trajectory import Trajectory
+from butwait.schemas.tree import SearchTree
 
 
 def question(number: int) -> Question:
@@ -40,7 +41,9 @@ def question(number: int) -> Question:
     )
 
 
-@pytest.mark.parametrize("record", [Question, Trajectory, SftRow, RlRow])
+@pytest.mark.parametrize(
+    "record", [Question, Trajectory, SearchTree, SftRow, RlRow, PreferenceRow, StepRow]
+)
 def test_every_stored_record_has_an_arrow_schema_with_its_fields_in_order(record: type) -> None:
     assert arrow_schema(record).names == list(record.model_fields)
 

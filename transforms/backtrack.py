@@ -137,7 +137,9 @@ def read_path(facts: TreeFacts, dead: DeadBranches, right: RightLeaf) -> GoodPat
         for (begin, cut), good in zip(begins, facts.path(right.node.id), strict=True):
             place = max(start, cut)
             # Steps inside the opening marker begin where the thought does: the first one counts.
-            if place < stop and place not in forks and (starts := dead.beside(good)):
+            is_free = place < stop and place not in forks
+            may_part = place == start or begin > cut or _is_between_words(text, place)
+            if is_free and may_part and (starts := dead.beside(good)):
                 forks[place] = Fork(begin, place, good, starts)
     return GoodPath(right, start, end, stop, tuple(forks.values()))
 
@@ -151,6 +153,11 @@ def _find_begins(tree: SearchTree, right: RightLeaf) -> list[tuple[int, int]]:
         before = tree.nodes[node].text
         at += len(before)
     return found
+
+
+def _is_between_words(text: str, place: int) -> bool:
+    """Whether a text may be left at a place; not where the token limit broke a line."""
+    return text[place - 1].isspace() or text[place].isspace()
 
 
 def _draw_mistakes(path: GoodPath, dead: DeadBranches, rng: np.random.Generator) -> list[Mistake]:

@@ -31,6 +31,10 @@ from butwait.schemas.recipe_search import PrmSpec
 
 LOOK_TIMEOUT_S = 120.0
 """A server's very first request may compile."""
+N_WORDS = 40
+"""Length of what is asked about. vLLM's CPU build dies of an illegal instruction when the first
+prompt of all has four tokens or fewer (its attention uses AMX tiles, which a larger matrix product
+must have switched on before)."""
 
 
 class Probe:
@@ -76,13 +80,17 @@ class Probe:
             case "likelihood":
                 self._check_log_probs()
             case "outcome":
-                body = {"input": ["1"]}
+                body = {"input": ["1 " * N_WORDS]}
                 self._try("/classify", body, "data", "probs", lambda _, row: read_outcome(row))
         return None
 
     def _check_step_token(self) -> None:
         tag = find_step_tag(self._prm)
-        body = {"input": [f"1{tag}2{tag}"], "task": "token_classify", "add_special_tokens": False}
+        body = {
+            "input": [f"{'1 ' * N_WORDS}{tag}2{tag}"],
+            "task": "token_classify",
+            "add_special_tokens": False,
+        }
         self._try("/pooling", body, "data", "data", lambda _, row: read_rewards(row, 2))
 
     def _check_marks(self) -> Marks:
@@ -92,7 +100,7 @@ class Probe:
         if good == bad:
             raise ConfigError(f"prm.good_mark and prm.bad_mark are the same token ({good})")
         marks = Marks(good, bad)
-        body = write_marks_request(self._server.served_name, ["1"], marks)
+        body = write_marks_request(self._server.served_name, ["1 " * N_WORDS], marks)
         self._try("/v1/completions", body, "choices", "", lambda _, row: read_mark(row, *marks))
         return marks
 
@@ -115,7 +123,7 @@ class Probe:
                 f"every text ({shorten(repr(spelled), 60)}): steps tokenized one by one would not "
                 "be what the policy wrote; layout 'likelihood' needs a byte-level tokenizer"
             )
-        tokens = [*piece, *piece]
+        tokens = list(piece) * N_WORDS
         body = write_log_probs_request(self._server.served_name, [tokens])
         read = lambda _, row: read_log_probs(row, tokens)  # noqa: E731
         self._try("/v1/completions", body, "choices", "", read)

@@ -19,9 +19,8 @@ from butwait.schemas.question import Question
 from butwait.schemas.recipe_search import FilterSpec
 from butwait.schemas.sampling import ModelIdentity
 from butwait.schemas.tree import Fate, SearchTree, Usage
-from butwait.schemas.verdict import Verdict
 from butwait.transforms.answers import extract_answer
-from butwait.transforms.search.growth import Growth, finish_nodes
+from butwait.transforms.search.growth import Growth, Judged, finish_nodes
 from butwait.transforms.search.protocol import Final
 from butwait.transforms.search.select import count_votes, join_answers, select_leaf
 from butwait.transforms.verify import VERIFIER_VERSION, Limits, canonical, verify
@@ -63,8 +62,8 @@ async def finish_search(
     """
     limits = Limits(worker_s=plan.ask.deadline_s)
     texts = {leaf: "".join(growth.texts(leaf)) for leaf in growth.ends}
-    verdicts, answers = await _judge(question, growth, texts, limits, has_gold)
-    answered = join_answers(final, answers)
+    judged = await _judge(question, growth, texts, limits, has_gold)
+    answered = join_answers(final, {k: (j.extracted, j.canonical) for k, j in judged.items()})
     votes = await asyncio.to_thread(count_votes, answered, question.problem, limits)
     lost: Fate = "resampled_out" if isinstance(plan.spec, FilterSpec) else "pruned"
     weights = dict(zip((leaf.node for leaf in final.leaves), final.log_weights, strict=True))
@@ -84,7 +83,7 @@ async def finish_search(
         prm_revision=plan.scorer.revision if plan.scorer else None,
         r1_derived=plan.ask.r1_derived,
         verifier_version=VERIFIER_VERSION,
-        nodes=finish_nodes(growth, lost, verdicts, weights),
+        nodes=finish_nodes(growth, lost, judged, weights),
         resamplings=tuple(growth.resamplings),
         final=tuple(leaf.node for leaf in final.leaves),
         final_log_weights=final.log_weights,
@@ -97,16 +96,15 @@ async def finish_search(
 
 async def _judge(
     question: Question, growth: Growth, texts: dict[int, str], limits: Limits, has_gold: bool
-) -> tuple[dict[int, Verdict], dict[int, tuple[str | None, str | None]]]:
-    """Verdict of each leaf (none without a gold answer), and its answer with a canonical form."""
-    ends = {leaf: growth.sprouts[leaf].read.end for leaf in texts}
-    distinct = {(text, ends[leaf] == "length") for leaf, text in texts.items()}
+) -> dict[int, Judged]:
+    """What each leaf answers, with a verdict where there is a gold answer."""
+    ends = {leaf: growth.sprouts[leaf].read.end == "length" for leaf in texts}
 
-    def judge(text: str, is_cut: bool) -> tuple[Verdict | None, tuple[str | None, str | None]]:
+    def judge(text: str, is_cut: bool) -> Judged:
         if not has_gold:
             extracted = extract_answer(text, max_chars=limits.trace_chars).text
             known = canonical(extracted, limits=limits) if extracted else None
-            return None, (extracted, known)
+            return Judged(None, extracted, known)
         verdict = verify(
             question.gold,
             text,
@@ -114,18 +112,12 @@ async def _judge(
             finish_reason="length" if is_cut else "stop",
             limits=limits,
         )
-        return verdict, (verdict.extracted, verdict.prediction_canonical)
+        return Judged(verdict.verdict, verdict.extracted, verdict.prediction_canonical)
 
-    ordered = sorted(distinct)
-    found = await asyncio.to_thread(lambda: [judge(*key) for key in ordered])
-    by_text = dict(zip(ordered, found, strict=True))
-    verdicts: dict[int, Verdict] = {}
-    answers: dict[int, tuple[str | None, str | None]] = {}
-    for leaf, text in texts.items():
-        verdict, answers[leaf] = by_text[text, ends[leaf] == "length"]
-        if verdict is not None:
-            verdicts[leaf] = verdict
-    return verdicts, answers
+    distinct = sorted({(text, ends[leaf]) for leaf, text in texts.items()})
+    found = await asyncio.to_thread(lambda: [judge(*key) for key in distinct])
+    by_text = dict(zip(distinct, found, strict=True))
+    return {leaf: by_text[text, ends[leaf]] for leaf, text in texts.items()}
 
 
 def _count(growth: Growth) -> Usage:

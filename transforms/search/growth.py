@@ -8,10 +8,20 @@ from dataclasses import dataclass, field
 from butwait.schemas.recipe_search import Aggregation
 from butwait.schemas.sampling import Completion
 from butwait.schemas.tree import Cut, Fate, Resampling, TreeNode
-from butwait.schemas.verdict import Verdict
+from butwait.schemas.verdict import VerdictName
 from butwait.transforms.particle.weights import aggregate, log_odds
 from butwait.transforms.search.protocol import Child
 from butwait.transforms.search.steps import Step
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a finished solution answers."""
+
+    verdict: VerdictName | None = None
+    """None where no gold answer is known."""
+    extracted: str | None = None
+    canonical: str | None = None
 
 
 @dataclass(slots=True)
@@ -97,7 +107,7 @@ class Growth:
 def finish_nodes(
     growth: Growth,
     lost: Fate,
-    verdicts: dict[int, Verdict],
+    judged: dict[int, Judged],
     log_weights: dict[int, float],
 ) -> tuple[TreeNode, ...]:
     """Make the records of all nodes.
@@ -105,13 +115,15 @@ def finish_nodes(
     Args:
         growth: The grown tree.
         lost: Fate of a node that could have gone on and did not: ``resampled_out`` or ``pruned``.
-        verdicts: Of finished solutions.
+        judged: What finished solutions answer.
         log_weights: Final ones, by node; else the last resampling that a node was in.
     """
     parents = {s.parent for s in growth.sprouts}
     weights = _last_weights(growth.resamplings) | log_weights
     return tuple(
-        _make_node(place, sprout, growth, place in parents, lost, verdicts.get(place), weights)
+        _make_node(
+            place, sprout, growth, place in parents, lost, judged.get(place, Judged()), weights
+        )
         for place, sprout in enumerate(growth.sprouts)
     )
 
@@ -122,7 +134,7 @@ def _make_node(
     growth: Growth,
     has_children: bool,
     lost: Fate,
-    verdict: Verdict | None,
+    judged: Judged,
     weights: dict[int, float],
 ) -> TreeNode:
     child, completion = growth.children[place], sprout.completion
@@ -141,9 +153,9 @@ def _make_node(
         fate=fate,
         end=sprout.read.end if child.is_end else None,
         cut=sprout.cut if fate == "cut" else None,
-        verdict=verdict.verdict if verdict else None,
-        extracted=verdict.extracted if verdict else None,
-        answer_canonical=verdict.prediction_canonical if verdict else None,
+        verdict=judged.verdict,
+        extracted=judged.extracted,
+        answer_canonical=judged.canonical,
     )
 
 
