@@ -2,8 +2,10 @@
 
 Texts come from ``answer(payload, sample_index)`` (``payload["prompt"]`` is the rendered text also
 where the client sent token ids or messages); the default text is derived from prompt and seed, as
-real samples are. A token is a word with the white space before it. ``faults`` are used up one a
-request; so 429, 500, a reset, cut JSON, a missing choice and a stall can be had when needed.
+real samples are, and differs from sample to sample where no seed was sent. A list of prompts is
+answered in its order, ``n`` samples each, all with the one seed of the request. A token is a word
+with the white space before it. ``faults`` are used up one a request; so 429, 500, a reset, cut
+JSON, a missing choice and a stall can be had when needed.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from typing import Any, Literal
 
 import uvicorn
@@ -27,12 +30,16 @@ from starlette.routing import Route
 Answer = Callable[[dict[str, Any], int], str]
 Fault = Literal["429", "400", "401", "500", "503", "reset", "cut", "fewer", "stall", "abort"]
 BOS = "<|bos|>"
+_UNSEEDED = count(1)
+"""Stands for what an engine draws where it was sent no seed."""
 _PIECE = re.compile(r"<\|\w+\|>|\s*[^\s<]+|\s*<|\s+")
 
 
 def tell_random_story(payload: dict[str, Any], index: int) -> str:
     """Write a text that depends on prompt and seed + index only, as a sampled one does."""
-    name = f"{payload['prompt']}\0{(payload.get('seed') or 0) + index}"
+    seed = payload.get("seed")
+    drawn = next(_UNSEEDED) if seed is None else seed + index
+    name = f"{payload['prompt']}\0{drawn}"
     digest = hashlib.sha256(name.encode("utf-8", "replace")).digest()
     words = " ".join(f"w{byte}" for byte in digest[:5])
     return f"{words}.\n\nThe answer is \\boxed{{{digest[5] % 20}}}."
@@ -155,11 +162,19 @@ class FakeOpenAI:
             await asyncio.sleep(5)
         if payload.get("model") != self.model:
             return refuse(404, f"The model `{payload.get('model')}` does not exist.")
-        n_prompt = len(self._encode(payload["prompt"]))
+        prompts = payload["prompt"]
+        prompts = prompts if isinstance(prompts, list) else [prompts]
+        n_prompt = max(len(self._encode(prompt)) for prompt in prompts)
         if n_prompt >= self.max_model_len or payload["max_tokens"] > self.max_model_len:
             limit = f"This model's maximum context length is {self.max_model_len} tokens."
             return refuse(400, limit)
-        choices = [self._choose(payload, index) for index in range(payload.get("n") or 1)]
+        choices = [
+            self._choose({**payload, "prompt": prompt}, index)
+            for prompt in prompts
+            for index in range(payload.get("n") or 1)
+        ]
+        for place, choice in enumerate(choices):
+            choice["index"] = place
         if fault == "fewer":
             choices.pop()
         if fault == "abort":
@@ -183,22 +198,26 @@ class FakeOpenAI:
         if len(tokens) > payload["max_tokens"]:
             tokens, stop_reason, reason = tokens[: payload["max_tokens"]], None, "length"
             text = "".join(self._pieces[token] for token in tokens)
+        has_logprobs = payload.get("logprobs") is not None and "messages" not in payload
         spoken = {"message": {"role": "assistant", "content": text}}
         return {
             "index": index,
             **(spoken if "messages" in payload else {"text": text}),
             "finish_reason": reason,
             "stop_reason": stop_reason,
-            "token_ids": tokens,
+            "token_ids": tokens + self._encode(stop_reason or ""),
+            **({"logprobs": {"token_logprobs": [-0.5] * len(tokens)}} if has_logprobs else {}),
         }
 
-    def _read_prompt(self, payload: dict[str, Any]) -> str:
+    def _read_prompt(self, payload: dict[str, Any]) -> Any:
         if "messages" in payload:
             return render(payload["messages"])
         prompt = payload["prompt"]
-        if isinstance(prompt, list):
-            return "".join(self._pieces[token] for token in prompt)
-        return self._add_bos(payload, prompt)
+        if isinstance(prompt, str):
+            return self._add_bos(payload, prompt)
+        if not isinstance(prompt[0], int):
+            return [self._read_prompt({**payload, "prompt": one}) for one in prompt]
+        return "".join(self._pieces[token] for token in prompt)
 
     def _add_bos(self, payload: dict[str, Any], prompt: str) -> str:
         return BOS + prompt if self.bos and payload.get("add_special_tokens", True) else prompt

@@ -74,3 +74,15 @@ def test_where_32_bits_count_requests_overlap_as_often_as_the_docstring_says() -
     starts = [derive_seed(0, f"q{i}", "sample") % 2**32 for i in range(100_000)]
     expected = 2_000 * (100_000 / 1_000_000) ** 2
     assert expected / 2 < overlapping(starts, 8) < expected * 2
+
+
+def test_no_two_requests_of_a_search_share_a_seed() -> None:
+    # 512 particles for 40 steps, each a request of its own or all forks of one node.
+    starts = [
+        derive_seed(0, "q1", f"search-{round_}-{parent}")
+        for round_ in range(40)
+        for parent in ["root", *range(512 * round_, 512 * (round_ + 1))]
+    ]
+    assert overlapping(starts, 512) == 0
+    # A seed that only counts rounds and parents would be its neighbours' second sample.
+    assert overlapping([round_ * 512 + parent for round_ in range(40) for parent in range(512)], 2)

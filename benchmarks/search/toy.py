@@ -149,4 +149,6 @@ def z_score(values: list[float], exact: float) -> tuple[float, float]:
     """Return the mean of independent values and its distance from ``exact`` in standard errors."""
     mean = float(np.mean(values))
     error = float(np.std(values, ddof=1)) / len(values) ** 0.5
-    return mean, (mean - exact) / error if error > 0.0 else float(mean != exact) * float("inf")
+    if error == 0.0:  # a constant: right or wrong, nothing between
+        return mean, 0.0 if abs(mean - exact) < 1e-12 else float("inf")
+    return mean, (mean - exact) / error
