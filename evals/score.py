@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from butwait.evals.search_score import SearchScore, score_searches
 from butwait.evals.statistics import Estimate, bootstrap
 from butwait.schemas.errors import ConfigError
 
@@ -37,11 +38,7 @@ def score_run(run: Path) -> Score:
     Raises:
         ConfigError: No trajectories, or problems with different numbers of samples.
     """
-    problems = [
-        i
-        for path in sorted((run / "questions").glob("questions-*.parquet"))
-        for i in _column(path, "id")
-    ]
+    problems = list_problems(run)
     correct: Counter[str] = Counter()
     total: Counter[str] = Counter()
     verdicts: Counter[str] = Counter()
@@ -71,6 +68,42 @@ def score_run(run: Path) -> Score:
         pass_at_n=bootstrap(counts, n_samples, rng, k=n_samples),
         verdicts=dict(verdicts.most_common()),
     )
+
+
+def describe_run(run: Path) -> list[str]:
+    """Describe the scores of a run's samples and of its searches, whichever it has.
+
+    Raises:
+        ConfigError: It has neither, or they are incomplete.
+    """
+    searched = score_searches(run, list_problems(run))
+    parts = (run / "trajectories").glob("part-*.parquet")
+    if searched is not None and not any(pq.read_metadata(path).num_rows for path in parts):
+        return _describe_searches(searched)
+    sampled = score_run(run)
+    n = sampled.n_samples
+    lines = [
+        f"{sampled.n_problems} problems, {n} samples each",
+        f"expected@1 (mean of n={n})  {sampled.expected_at_1} %",
+        f"pass@{n} (unbiased)         {sampled.pass_at_n} %",
+        "verdicts: " + ", ".join(f"{count} {name}" for name, count in sampled.verdicts.items()),
+    ]
+    return lines + (_describe_searches(searched) if searched is not None else [])
+
+
+def _describe_searches(score: SearchScore) -> list[str]:
+    return [
+        f"{score.n_problems} problems, one search each: {score.method}, budget {score.budget}",
+        f"chosen answer right        {score.selected} %",
+        f"any solution right         {score.any_right} %",
+        f"spent a problem: {score.n_samples:.1f} solutions begun, {score.n_tokens:.0f} tokens",
+    ]
+
+
+def list_problems(run: Path) -> list[str]:
+    """List the ids of a run's questions."""
+    shards = sorted((run / "questions").glob("questions-*.parquet"))
+    return [i for path in shards for i in _column(path, "id")]
 
 
 def _column(path: Path, name: str) -> list[str]:

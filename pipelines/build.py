@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from butwait.pipelines.replay import partition_recordings
 from butwait.pipelines.resolve import Resolved, resolve
 from butwait.pipelines.run_folder import STAGES, RunFolder
 from butwait.pipelines.sampling.engine import open_sampler
+from butwait.pipelines.scoring.engine import ScorerEndpoint, open_scorer
 from butwait.pipelines.stages.audit import AuditPlan, make_ledger
 from butwait.pipelines.stages.card import write_card
 from butwait.pipelines.stages.questions import QuestionsPlan, make_questions
@@ -153,7 +155,8 @@ class _Build:
         if not reasons:
             return
         named = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
-        if not any(count_rows(path) for path in self.run.trajectory_parts()):
+        parts = (*self.run.trajectory_parts(), *self.run.tree_parts())
+        if not any(count_rows(path) for path in parts):
             detail = first_failure(self.run)
             self.run.clear("trajectories")
             raise SamplerError(f"every sample failed ({named}); the first: {detail}")
@@ -179,7 +182,9 @@ class _Build:
         replay = self.recipe.replay
         n_samples = self.recipe.sampling.n if replay is None else replay.n
         ledger = make_ledger(
-            AuditPlan(self.run, configs, n_samples), self.options.runner, self.options.beam_options
+            AuditPlan(self.run, configs, n_samples, self.recipe.search is not None),
+            self.options.runner,
+            self.options.beam_options,
         )
         ledger_path = self.run.root / "ledger.json"
         write_text(ledger_path, ledger.model_dump_json(indent=1))
@@ -218,16 +223,33 @@ class _Build:
             return "cache"
         model = self.recipe.model
         assert model is not None
-        with open_sampler(
-            model,
-            self.recipe.server,
+        with (
+            open_sampler(
+                model,
+                self.recipe.server,
+                base=self.options.base,
+                log_dir=self.run.logs,
+                say=self.options.say,
+                api_key=self.options.api_key,
+            ) as endpoint,
+            self._scorer() as scorer,
+        ):
+            engine = Engine(self.resolved.identity, endpoint=endpoint, scorer=scorer)
+            self._run_blocks(engine, "trajectories")
+            return endpoint.identity.engine
+
+    def _scorer(self) -> AbstractContextManager[ScorerEndpoint | None]:
+        """Have the reward model that the recipe's search asks for."""
+        search = self.resolved.search
+        if search is None or search.prm is None:
+            return nullcontext()
+        return open_scorer(
+            search.prm,
             base=self.options.base,
             log_dir=self.run.logs,
             say=self.options.say,
             api_key=self.options.api_key,
-        ) as endpoint:
-            self._run_blocks(Engine(self.resolved.identity, endpoint=endpoint), "trajectories")
-            return endpoint.identity.engine
+        )
 
     def _run_blocks(self, engine: Engine, label: str) -> None:
         plan = TrajectoriesPlan(
@@ -236,5 +258,6 @@ class _Build:
             engine=engine,
             cache=self.options.cache,
             max_in_flight=self.recipe.server.max_in_flight,
+            search=self.resolved.search,
         )
         sample_blocks(plan, self.options.runner, self.options.beam_options, label)

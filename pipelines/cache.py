@@ -1,4 +1,4 @@
-"""The completion cache: a finished sample is never sampled twice.
+"""The cache: a finished sample is never sampled twice, a scored prefix never scored twice.
 
 It lies outside every run folder and is shared by all runs of a machine. The key is everything
 that can change the output; errors are never stored. Leaves out several machines sharing one cache.
@@ -9,15 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from butwait.schemas.errors import ConfigError
 from butwait.schemas.sampling import Completion, ModelIdentity, SampleRequest
 
 KEY_VERSION = 1
 _MAX_VARIABLES = 500
+Table = Literal["completions", "scores"]
 
 
 class CompletionCache(Protocol):
@@ -29,6 +30,18 @@ class CompletionCache(Protocol):
 
     def put(self, items: Mapping[str, Completion]) -> None:
         """Store completions; an existing key keeps its first value."""
+        ...
+
+
+class ScoreCache(Protocol):
+    """Step rewards by key."""
+
+    def get_scores(self, keys: Sequence[str]) -> dict[str, tuple[float, ...]]:
+        """Return what is known of ``keys``."""
+        ...
+
+    def put_scores(self, items: Mapping[str, Sequence[float]]) -> None:
+        """Store rewards; an existing key keeps its first value."""
         ...
 
 
@@ -50,6 +63,11 @@ def completion_key(identity: ModelIdentity, request: SampleRequest, index: int) 
         "seed": request.seed + index,
         **_search_shape(request),
     }
+    return hash_shape(shape)
+
+
+def hash_shape(shape: Mapping[str, object]) -> str:
+    """Hash canonical JSON with SHA-256, in hexadecimal."""
     text = json.dumps(shape, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -86,10 +104,11 @@ class SqliteCache:
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=NORMAL")
             with self._connection:
-                self._connection.execute(
-                    "CREATE TABLE IF NOT EXISTS completions "
-                    "(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
-                )
+                for table in ("completions", "scores"):
+                    self._connection.execute(
+                        f"CREATE TABLE IF NOT EXISTS {table} "
+                        "(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
+                    )
         except (OSError, sqlite3.Error) as error:
             raise ConfigError(
                 f"the completion cache {path} cannot be opened ({error}); "
@@ -98,21 +117,33 @@ class SqliteCache:
 
     def get(self, keys: Sequence[str]) -> dict[str, Completion]:
         """Return what is known of ``keys``."""
-        found: dict[str, Completion] = {}
-        for start in range(0, len(keys), _MAX_VARIABLES):
-            part = keys[start : start + _MAX_VARIABLES]
-            marks = ",".join("?" * len(part))
-            query = f"SELECT key, value FROM completions WHERE key IN ({marks})"  # noqa: S608
-            for key, value in self._connection.execute(query, part):
-                found[key] = Completion.model_validate_json(value)
-        return found
+        rows = self._read("completions", keys)
+        return {key: Completion.model_validate_json(value) for key, value in rows}
 
     def put(self, items: Mapping[str, Completion]) -> None:
         """Store completions; an existing key keeps its first value."""
+        self._write("completions", {key: item.model_dump_json() for key, item in items.items()})
+
+    def get_scores(self, keys: Sequence[str]) -> dict[str, tuple[float, ...]]:
+        """Return what is known of ``keys``."""
+        return {key: tuple(json.loads(value)) for key, value in self._read("scores", keys)}
+
+    def put_scores(self, items: Mapping[str, Sequence[float]]) -> None:
+        """Store rewards; an existing key keeps its first value."""
+        self._write("scores", {key: json.dumps(list(item)) for key, item in items.items()})
+
+    def _read(self, table: Table, keys: Sequence[str]) -> Iterator[tuple[str, str]]:
+        for start in range(0, len(keys), _MAX_VARIABLES):
+            part = keys[start : start + _MAX_VARIABLES]
+            marks = ",".join("?" * len(part))
+            query = f"SELECT key, value FROM {table} WHERE key IN ({marks})"  # noqa: S608
+            yield from self._connection.execute(query, part)
+
+    def _write(self, table: Table, items: Mapping[str, str]) -> None:
         with self._connection:
             self._connection.executemany(
-                "INSERT OR IGNORE INTO completions VALUES (?, ?)",
-                [(key, completion.model_dump_json()) for key, completion in items.items()],
+                f"INSERT OR IGNORE INTO {table} VALUES (?, ?)",  # noqa: S608
+                list(items.items()),
             )
 
     def close(self) -> None:

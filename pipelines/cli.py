@@ -13,6 +13,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from butwait.pipelines.cli_verify import app as verify_app
+from butwait.pipelines.terminal import say as _say
 from butwait.schemas.errors import ButwaitError, ConfigError
 
 app = typer.Typer(
@@ -27,6 +29,8 @@ app = typer.Typer(
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C (128 + SIGINT)."""
+
+app.add_typer(verify_app)
 
 BEAM_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True}
 
@@ -185,128 +189,97 @@ def score(
     run: RunPath,
     debug: Debug = False,
 ) -> None:
-    """Print expected@1 and pass@n of a run's samples, with 95 % intervals.
+    """Print expected@1 and pass@n of a run's samples, and how its searches did.
+
+    With 95 % intervals over the questions; a question without an answer is wrong.
 
     \b
     Examples:
       butwait score runs/quickstart
+      butwait score runs/search
     """
-    from butwait.evals.score import score_run
+    from butwait.evals.score import describe_run
 
-    result = score_run(run)
-    lines = (
-        f"{result.n_problems} problems, {result.n_samples} samples each",
-        f"expected@1 (mean of n={result.n_samples})  {result.expected_at_1} %",
-        f"pass@{result.n_samples} (unbiased)         {result.pass_at_n} %",
-        "verdicts: " + ", ".join(f"{count} {name}" for name, count in result.verdicts.items()),
-    )
+    for line in describe_run(run):
+        print(line)  # noqa: T201
+
+
+@app.command()
+def tree(
+    run: RunPath,
+    question: Annotated[
+        str | None, typer.Argument(help="Question id or the start of one; default: list them.")
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--every", help="One line a node, equal siblings apart.")
+    ] = False,
+    width: Annotated[int, typer.Option(min=20, help="Characters of a step to show.")] = 100,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Print the search tree of a question as an outline with scores.
+
+    \b
+    Examples:
+      butwait tree runs/search
+      butwait tree runs/search q0123456789abcdef
+      butwait tree runs/search q0123456789abcdef --json
+    """
+    from butwait.pipelines.tree_view import dump_tree, find_tree, list_trees, outline
+
+    if question is None:
+        lines = list_trees(run)
+    else:
+        found = find_tree(run, question)
+        lines = iter([dump_tree(found)]) if as_json else outline(found, every=every, width=width)
     for line in lines:
         print(line)  # noqa: T201
 
 
-GoldText = Annotated[str | None, typer.Option(help="Gold answer, bare or in a box.")]
-PredictionText = Annotated[
-    str | None, typer.Option(help="Answer or trace; @FILE reads a file, - standard input.")
-]
-ProblemText = Annotated[
-    str | None, typer.Option(help="The question's text: connects options and per cent.")
-]
-KindName = Annotated[str, typer.Option(help="What the prediction is: answer or trace.")]
-TypeName = Annotated[
-    str | None, typer.Option(help="Type of the gold answer: number, tuple, interval, set, ...")
-]
-Tolerance = Annotated[
-    float | None, typer.Option(help="Largest relative difference that counts as equal.")
-]
-
-
 @app.command()
-def verify(
-    file: Annotated[str | None, typer.Argument(help="JSONL file (or .gz), - for stdin.")] = None,
-    gold: GoldText = None,
-    prediction: PredictionText = None,
-    problem: ProblemText = None,
-    kind: KindName = "answer",
-    answer_type: TypeName = None,
-    tolerance: Tolerance = None,
-    out: Annotated[Path | None, typer.Option(help="Write results here, not to stdout.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+def solve(
+    question: Annotated[str, typer.Argument(help="The question's text; - reads standard input.")],
+    method: Annotated[
+        str | None, typer.Option(help="Search method; default: the recipe's.", metavar="NAME")
+    ] = None,
+    budget: Annotated[int | None, typer.Option(min=1, help="Solutions to begin.")] = None,
+    recipe: Annotated[
+        Path, typer.Option(help="Recipe of which model, server, prm and search are read.")
+    ] = Path("recipes/search.yaml"),
+    set_: Overrides = None,
+    gold: Annotated[
+        str | None, typer.Option(help="The answer, to have solutions verified.")
+    ] = None,
+    cache: CachePath = None,
+    show_tree: Annotated[bool, typer.Option("--tree", help="Print the search tree too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Check answers against gold answers: a file of them, or one pair.
+    """Answer one question by a search: answer, weight, votes, tokens spent.
 
-    Rows have `gold` and `prediction`, and may have `id`, `problem`, `kind` (equivalence for a bare
-    answer, extraction for a whole trace, which is the default), `answer_type`, `tolerance`,
-    `finish_reason`, `expected`. Exit code of one pair: 0 correct, 1 not.
+    Methods: best_of_n, weighted_best_of_n, self_consistency, beam, dvts, particle,
+    entropic_particle, particle_gibbs, islands. Give running servers where you can: starting vLLM
+    takes a minute. BUTWAIT_API_KEY is sent to a server that asks for a key.
 
     \b
     Examples:
-      butwait verify answers.jsonl > verdicts.jsonl
-      butwait verify answers.jsonl.gz --out verdicts.jsonl --json
-      butwait verify --gold '1/2' --prediction '\\frac{2}{4}'
-      butwait verify --gold 7 --prediction @trace.txt --kind trace
+      butwait solve "Ann has 12 pens. Ann buys 3 pens. How many has she?" --budget 16
+      butwait solve "What is 3 * 4?" --method self_consistency --budget 8
+      butwait solve - --method beam --set server=http://127.0.0.1:8000 \\
+          --set prm.server=http://127.0.0.1:8001 < question.txt
     """
-    from butwait.pipelines.verify_commands import verify_file, verify_pair
+    from butwait.pipelines.solve import SolveOptions, print_answer, read_solver, solve_question
 
-    one = gold is not None or prediction is not None
-    if one == (file is not None):
-        raise ConfigError("give either a JSONL file or both --gold and --prediction")
-    if file is not None:
-        raise typer.Exit(verify_file(file, out, as_json, _say))
-    raise typer.Exit(
-        verify_pair(
-            _given(gold, "--gold"),
-            _given(prediction, "--prediction"),
-            as_json,
-            problem=problem,
-            kind=kind,
-            answer_type=answer_type,
-            tolerance=tolerance,
-        )
+    options = SolveOptions(
+        base=recipe.resolve().parent,
+        cache=cache or _default_cache(),
+        api_key=os.environ.get("BUTWAIT_API_KEY"),
+        say=_say,
     )
-
-
-@app.command()
-def explain(
-    gold: GoldText = None,
-    prediction: PredictionText = None,
-    problem: ProblemText = None,
-    kind: KindName = "answer",
-    answer_type: TypeName = None,
-    tolerance: Tolerance = None,
-    debug: Debug = False,
-) -> None:
-    """Say why an answer gets its verdict: what was found, how it was read, what differs.
-
-    \b
-    Examples:
-      butwait explain --gold '(1,2)' --prediction '(1,3)'
-      butwait explain --gold 7 --prediction @trace.txt --kind trace
-    """
-    from butwait.pipelines.verify_commands import explain_pair
-
-    explain_pair(
-        _given(gold, "--gold"),
-        _given(prediction, "--prediction"),
-        problem=problem,
-        kind=kind,
-        answer_type=answer_type,
-        tolerance=tolerance,
-    )
-
-
-def _given(text: str | None, option: str) -> str:
-    """An option's text, from a file or standard input where it says so."""
-    if text is None:
-        raise ConfigError(f"{option} is missing")
-    if text == "-":
-        return sys.stdin.read()
-    if not text.startswith("@"):
-        return text
-    try:
-        return Path(text[1:]).read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise ConfigError(f"cannot read {text[1:]}: {error.strerror}") from None
+    asked = read_solver(recipe, list(set_ or ()), method, budget)
+    text = sys.stdin.read() if question == "-" else question
+    found = solve_question(text, gold, asked, options)
+    print_answer(found, as_json=as_json, with_tree=show_tree)
 
 
 def main() -> NoReturn:
@@ -355,10 +328,6 @@ def _report_usage(error: Exception) -> int:
     if callable(show):
         show()
     return int(getattr(error, "exit_code", 2))
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _default_cache() -> Path:

@@ -9,8 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from butwait.pipelines.cache import SqliteCache
 from butwait.pipelines.replay import ReplaySampler, recordings_path
+from butwait.pipelines.sampling.batches import BatchClient
 from butwait.pipelines.sampling.engine import Endpoint, make_sampler
+from butwait.pipelines.sampling.steps import StepSampler
+from butwait.pipelines.sampling.vllm_client import VllmClient
+from butwait.pipelines.scoring.cached import CachedScorer
+from butwait.pipelines.scoring.engine import ScorerEndpoint, make_scorer
+from butwait.pipelines.search.question import SearchPlan
+from butwait.pipelines.search.searcher import Searcher
 from butwait.schemas.question import Question
 from butwait.schemas.sampling import ModelIdentity, Sampler
 
@@ -24,6 +32,8 @@ class Engine:
     recordings: Path | None = None
     n_replayed: int | None = None
     """Samples a question to replay; None: all that are recorded."""
+    scorer: ScorerEndpoint | None = None
+    """Reward model of the search; None: there is none, or the cache alone answers."""
 
 
 def key_of(question_id: str) -> str:
@@ -45,6 +55,7 @@ class OpenEngine:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._sampler: Sampler | None = None
+        self._scorer: CachedScorer | None = None
         self._replays: dict[int, ReplaySampler] = {}
 
     def sampler(self, shard: int) -> Sampler | None:
@@ -55,6 +66,19 @@ class OpenEngine:
             self._sampler = make_sampler(self._engine.endpoint)
         return self._sampler
 
+    def searcher(self, plan: SearchPlan, cache: SqliteCache) -> Searcher:
+        """Return who searches; without an endpoint, who searches in the cache."""
+        sampler = self.sampler(0)
+        engine = BatchClient(sampler) if isinstance(sampler, VllmClient) else sampler
+        identity = self._engine.identity
+        is_seeded = identity.engine.startswith("transformers")
+        steps = StepSampler(engine, cache, identity, is_seeded=is_seeded)
+        inner = make_scorer(self._engine.scorer) if self._engine.scorer is not None else None
+        self._scorer = None
+        if plan.prm is not None and plan.scorer is not None:
+            self._scorer = CachedScorer(inner, cache, plan.scorer, plan.prm)
+        return Searcher(plan, steps, self._scorer)
+
     async def n_samples(self, question: Question, shard: int) -> int | None:
         """Return how many samples a recording gives; None: the recipe's number."""
         if self._engine.recordings is None:
@@ -63,6 +87,8 @@ class OpenEngine:
 
     async def close(self) -> None:
         """Close what was opened."""
+        if self._scorer is not None:
+            await self._scorer.close()
         if self._sampler is not None:
             await self._sampler.close()
         self._replays.clear()

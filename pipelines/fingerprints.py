@@ -36,6 +36,7 @@ def stage_fingerprints(recipe: Recipe, resolved: Resolved) -> dict[str, str]:
         dumped["model"] and dumped["model"]["r1_derived"],
         _replay_key(resolved.replay) if resolved.replay is not None else None,
         _waits_key(resolved),
+        *_search_key(resolved),
     )
     rows = fingerprint(
         "rows",
@@ -71,3 +72,13 @@ def _waits_key(resolved: Resolved) -> list[object]:
         return []
     spec = resolved.but_waits[0]  # all of a recipe agree in these
     return [spec.phrase, spec.n_waits, spec.per_question, spec.max_tokens]
+
+
+def _search_key(resolved: Resolved) -> list[object]:
+    """What shapes the search trees; nothing where there are none."""
+    plan = resolved.search
+    if plan is None:
+        return []
+    prm = plan.prm.model_dump(mode="json", exclude={"server", "model"}) if plan.prm else None
+    scorer = plan.scorer.model_dump() if plan.scorer else None
+    return [plan.spec.model_dump(mode="json"), prm, scorer]

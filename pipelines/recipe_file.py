@@ -48,12 +48,24 @@ def load_recipe(
         ConfigError: Missing or unreadable file, malformed YAML, unknown key (with the nearest
             known one) or a value out of range.
     """
-    document = _read_yaml(path)
-    for override in overrides:
-        _apply(document, override, override_base)
+    document = read_document(path, overrides, override_base)
     if limit is not None:
         document["limit"] = limit
     return check_recipe(document, str(path))
+
+
+def read_document(
+    path: Path, overrides: Sequence[str] = (), override_base: Path | None = None
+) -> dict[str, Any]:
+    """Read and override a recipe that is not checked yet; arguments as of `load_recipe`.
+
+    Raises:
+        ConfigError: Missing or unreadable file, malformed YAML, or an override without a value.
+    """
+    document = _read_yaml(path)
+    for override in overrides:
+        _apply(document, override, override_base)
+    return document
 
 
 def check_recipe(document: dict[str, Any], label: str) -> Recipe:

@@ -14,10 +14,13 @@ from butwait.pipelines.replay import ResolvedReplay, resolve_replay
 from butwait.pipelines.sampling.connect import normalize_url
 from butwait.pipelines.sampling.engine import choose_engine
 from butwait.pipelines.sampling.identity import resolve_model
+from butwait.pipelines.scoring.self_certainty import IDENTITY as SELF_CERTAINTY
+from butwait.pipelines.search.question import SearchPlan
 from butwait.pipelines.sources import ResolvedSource, resolve_source
 from butwait.pipelines.stages.sample_question import AskPlan
 from butwait.schemas.recipe import Recipe, SamplingSpec
 from butwait.schemas.recipe_rows import ButWaitSpec
+from butwait.schemas.recipe_search import PrmSpec
 from butwait.schemas.recipe_sections import ServerSpec
 from butwait.schemas.sampling import ModelIdentity
 from butwait.transforms.prompts import read_prompt
@@ -36,6 +39,7 @@ class Resolved:
     ask: AskPlan
     row_context: RowContext
     but_waits: tuple[ButWaitSpec, ...]
+    search: SearchPlan | None = None
 
 
 def resolve(recipe: Recipe, base: Path) -> Resolved:
@@ -50,31 +54,66 @@ def resolve(recipe: Recipe, base: Path) -> Resolved:
     """
     sources = tuple(resolve_source(spec, base, recipe.limit) for spec in recipe.sources)
     replay = resolve_replay(recipe.replay, base) if recipe.replay is not None else None
-    location = ""
-    if recipe.replay is not None:
-        identity = ModelIdentity(
-            id=recipe.replay.model, revision=recipe.replay.model_revision, engine="replay"
-        )
-    else:
-        assert recipe.model is not None
-        if recipe.server.url is not None:
-            normalize_url(recipe.server.url)
-        choice = choose_engine(recipe.server)
-        model = resolve_model(recipe.model, base, is_attached=choice.engine == "attach")
-        location = model.location
-        engine = "transformers" if choice.engine == "transformers" else "vllm"
-        engine += _server_shape(recipe.server)
-        identity = ModelIdentity(id=model.id, revision=model.revision, engine=engine)
+    identity, location = identify_policy(recipe, base)
     but_waits = tuple(s for s in recipe.rows.root.values() if isinstance(s, ButWaitSpec))
     return Resolved(
         sources=sources,
         identity=identity,
         model_location=location,
         replay=replay,
-        ask=_ask_plan(recipe, but_waits),
+        ask=make_ask_plan(recipe),
         row_context=_row_context(recipe),
         but_waits=but_waits,
+        search=plan_search(recipe, base),
     )
+
+
+def identify_policy(recipe: Recipe, base: Path) -> tuple[ModelIdentity, str]:
+    """Find out which weights are sampled, and what an engine loads (empty for recordings).
+
+    Raises:
+        ConfigError: No such model, or no engine for it here.
+    """
+    if recipe.replay is not None:
+        replay = recipe.replay
+        return ModelIdentity(id=replay.model, revision=replay.model_revision, engine="replay"), ""
+    assert recipe.model is not None
+    if recipe.server.url is not None:
+        normalize_url(recipe.server.url)
+    choice = choose_engine(recipe.server)
+    model = resolve_model(recipe.model, base, is_attached=choice.engine == "attach")
+    engine = "transformers" if choice.engine == "transformers" else "vllm"
+    engine += _server_shape(recipe.server)
+    return ModelIdentity(id=model.id, revision=model.revision, engine=engine), model.location
+
+
+def plan_search(recipe: Recipe, base: Path) -> SearchPlan | None:
+    """Make the search plan of a recipe; None where it asks for none.
+
+    Raises:
+        ConfigError: The reward model cannot be found or served here.
+    """
+    if recipe.search is None:
+        return None
+    # Votes that are counted need no rewards.
+    prm = recipe.prm if recipe.search.method != "self_consistency" else None
+    return SearchPlan(
+        ask=make_ask_plan(recipe),
+        spec=recipe.search,
+        prm=prm,
+        scorer=_identify_scorer(prm, base) if prm is not None else None,
+    )
+
+
+def _identify_scorer(prm: PrmSpec, base: Path) -> ModelIdentity:
+    """Find out which weights score; known before any server runs, so that the cache can answer."""
+    if prm.model is None:
+        return SELF_CERTAINTY
+    if prm.server.url is not None:
+        normalize_url(prm.server.url)
+    model = resolve_model(prm.model, base, is_attached=prm.server.url is not None)
+    engine = "vllm" + _server_shape(prm.server)
+    return ModelIdentity(id=model.id, revision=model.revision, engine=engine)
 
 
 def _server_shape(server: ServerSpec) -> str:
@@ -90,7 +129,9 @@ def _server_shape(server: ServerSpec) -> str:
     return "+" + hashlib.sha256(json.dumps(shape).encode()).hexdigest()[:8]
 
 
-def _ask_plan(recipe: Recipe, but_waits: tuple[ButWaitSpec, ...]) -> AskPlan:
+def make_ask_plan(recipe: Recipe) -> AskPlan:
+    """Make the plan of what a question is asked."""
+    but_waits = [s for s in recipe.rows.root.values() if isinstance(s, ButWaitSpec)]
     source = recipe.replay or recipe.model
     assert source is not None
     sampling = _sampling(recipe)

@@ -110,6 +110,23 @@ class RunFolder:
         """Trajectory fragments in order."""
         return sorted(self.stage("trajectories").glob("part-*.parquet"))
 
+    @property
+    def trees(self) -> Path:
+        """Folder of search trees, one fragment a block, named like the trajectories'."""
+        return self.stage("trajectories") / "trees"
+
+    def tree_parts(self) -> list[Path]:
+        """Search-tree fragments in order."""
+        return sorted(self.trees.glob("part-*.parquet"))
+
+    def tree_part(self, part: str) -> Path:
+        """Search trees of one trajectory fragment; the file is missing where nothing was searched.
+
+        Args:
+            part: Stem of the fragment.
+        """
+        return self.trees / f"{part}.parquet"
+
     def row_shards(self, config: str) -> list[Path]:
         """Published shards of one configuration in order."""
         return sorted((self.stage("rows") / config).glob("train-*.parquet"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +72,16 @@ def print_summary(run: RunFolder) -> None:
 def _accounts(ledger: Ledger) -> Mapping[str, Account]:
     return {
         "questions read": ledger.questions,
-        "samples requested": ledger.samples,
+        **({"samples requested": ledger.samples} if ledger.samples.total else {}),
         **({"continuations requested": ledger.continuations} if ledger.continuations.total else {}),
+        **{
+            title: account
+            for title, account in (
+                ("searches, one a question", ledger.searches),
+                ("leaves of the search trees", ledger.leaves),
+            )
+            if account is not None
+        },
         **{f"rows made for {name}": account for name, account in ledger.rows.items()},
     }
 
@@ -109,18 +117,33 @@ def _columns(path: Path) -> list[str]:
     import pyarrow.parquet as pq
 
     names = pq.read_schema(path).names
-    return [
-        n for n in ("id", "prompt", "completion", "problem", "answer", "pass_rate") if n in names
-    ]
+    shown = ("prompt", "completion", "chosen", "rejected", "completions", "labels")
+    return [n for n in ("id", *shown, "problem", "answer", "pass_rate") if n in names]
 
 
 def _show(row: Mapping[str, Any]) -> str:
-    turns = [f"{m['role']}: {m['content']}" for m in (*row["prompt"], *row.get("completion", ()))]
-    text = "\n".join(turns)
+    text = "\n".join(_turns(row))
     if len(text) > _SHOWN_CHARACTERS:
         text = text[:_SHOWN_CHARACTERS] + f" ... ({len(text)} characters)"
+    text = f"{text}\n→ answer {row['answer']}"
+    if "pass_rate" not in row:
+        return text
     rate = row["pass_rate"]
-    return f"{text}\n→ answer {row['answer']}, pass rate {rate if rate is None else round(rate, 3)}"
+    return f"{text}, pass rate {rate if rate is None else round(rate, 3)}"
+
+
+def _turns(row: Mapping[str, Any]) -> Iterator[str]:
+    """A row's texts, each with what it is."""
+    if "completions" in row:
+        yield f"user: {row['prompt']}"
+        for step, label in zip(row["completions"], row["labels"], strict=True):
+            yield f"{'right' if label else 'wrong'}: {step}"
+        return
+    for message in (*row["prompt"], *row.get("completion", ())):
+        yield f"{message['role']}: {message['content']}"
+    for side in ("chosen", "rejected"):
+        for message in row.get(side, ()):
+            yield f"{side}: {message['content']}"
 
 
 def _console() -> Console:

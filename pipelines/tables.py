@@ -121,7 +121,9 @@ def count_row_groups(path: Path) -> int:
     return int(_metadata(path).num_row_groups)
 
 
-def read_columns(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+def read_columns(
+    path: Path, columns: Sequence[str], batch_size: int = 8192
+) -> Iterator[dict[str, Any]]:
     """Yield some columns of every row, batch by batch.
 
     Raises:
@@ -129,7 +131,7 @@ def read_columns(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]
     """
     try:
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=8192, columns=list(columns)):
+            for batch in file.iter_batches(batch_size=batch_size, columns=list(columns)):
                 yield from batch.to_pylist()
     except (pa.ArrowInvalid, OSError) as error:
         raise _unreadable(path, error) from error

@@ -33,6 +33,12 @@ class Ledger(Record):
     """Fresh samples requested; bins are verdicts and ``failed``."""
     continuations: Account
     """"But wait," continuations requested; same bins."""
+    searches: Account | None = None
+    """Searches, one a question; bins are ``solved`` (answered right), ``answered`` (otherwise),
+    ``no_answer`` (solutions without one) and the reasons for having found no solution."""
+    leaves: Account | None = None
+    """Solutions begun by searches, by node at which they ended; bins are the verdicts of finished
+    ones and the fates of the others."""
     rows: dict[str, Account]
     """By configuration: rows made; bins are ``written`` and the reasons of refusal."""
     flows: dict[str, dict[str, int]]
@@ -51,6 +57,7 @@ class Ledger(Record):
             "questions": self.questions,
             "samples": self.samples,
             "continuations": self.continuations,
+            **{n: a for n, a in (("searches", self.searches), ("leaves", self.leaves)) if a},
             **{f"rows of {name}": account for name, account in self.rows.items()},
             **{f"questions for {name}": account for name, account in self.considered.items()},
         }

@@ -226,6 +226,11 @@ class Recipe(Section):
             raise ValueError("'search' needs a 'model': a recording cannot be searched")
         if self.sampling.stop:
             raise ValueError("'search' stops at its separator: leave sampling.stop out")
+        if self.sampling.n < 1:
+            kinds = ("verified", "stitch", "but_wait", "limo", "rl")
+            unfed = [name for kind in kinds for name in self.rows.of_kind(kind)]
+            if unfed:
+                raise ValueError(f"rows.{unfed[0]} are made of samples, and sampling.n is 0")
         explain = explain_search(self.search, self.prm)
         if explain:
             raise ValueError(explain)

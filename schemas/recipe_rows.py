@@ -112,7 +112,8 @@ class BacktrackSpec(_TextSpec):
     """When a branch counts as a mistake. ``faithful``: it was resampled out (the "Lessons" post; a
     particle that lost is not always wrong). ``prm_margin``: and its reward is at least ``margin``
     below that of the step that took its place. ``rollout_verified``: all finished solutions below
-    it (at least ``min_rollouts``) are wrong. ``wrong_leaf``: it ends in a wrong answer."""
+    it (at least ``min_rollouts``) are wrong. ``wrong_leaf``: it ends in a wrong answer. The last
+    three never take a branch that a right solution grew from."""
     margin: float = Field(default=0.2, gt=0.0, le=1.0)
     """Least difference of rewards for ``prm_margin``."""
     min_rollouts: int = Field(default=2, ge=1)
@@ -120,7 +121,8 @@ class BacktrackSpec(_TextSpec):
     n_backtracks: tuple[int, int] = (1, 3)
     """Least and most mistakes a trace; drawn by seed, capped by what there is."""
     max_branch_steps: int | None = Field(default=None, ge=1)
-    """Longest wrong branch in steps, its first ones kept; null: to its end."""
+    """Longest wrong branch in steps, its first ones kept (``wrong_leaf`` leaves longer ones out,
+    which would not show their wrong answer); null: to its end."""
     resume: Literal["divergence", "start"] = "divergence"
     """Where the good path goes on after a mistake: at the fork, or told again from the start."""
     transitions: tuple[str, ...] = Field(default=(HOLD_ON,), min_length=1)
@@ -160,10 +162,12 @@ class PreferenceSpec(_Spec):
     system: Literal["sampling", "bespoke", "qwen", "sal", "none"] = "sampling"
     """System prompt on the rows; ``sampling`` is the one that was sampled with."""
     by: Literal["outcome", "value", "prm"] = "outcome"
-    """What makes one better. ``outcome``: it ends right, the other wrong. ``value``: the share of
-    right leaves below differs by ``margin``. ``prm``: their rewards do."""
+    """What makes one better. ``outcome``: it ends right, the other wrong. ``value``: the shares of
+    right leaves below their first steps differ by ``margin``. ``prm``: their rewards do, and the
+    outcomes do not say the opposite."""
     span: Literal["step", "solution"] = "solution"
-    """``step``: only the next step. ``solution``: the continuation to a leaf (for ``outcome``)."""
+    """``step``: only the next step, for trainers that add no end of turn. ``solution``: the
+    continuation to a leaf; the chosen one is always right."""
     margin: float = Field(default=0.3, gt=0.0, le=1.0)
     """Least difference, for ``value`` and ``prm``."""
     min_rollouts: int = Field(default=1, ge=1)
@@ -177,8 +181,6 @@ class StepLabelsSpec(_Spec):
 
     transform: Literal["step_labels"]
     """Chooses this section."""
-    system: Literal["sampling", "bespoke", "qwen", "sal", "none"] = "sampling"
-    """System prompt on the rows; ``sampling`` is the one that was sampled with."""
     labels: Literal["hard", "soft"] = "hard"
     """``hard``: a step is right where some leaf below it is right (Math-Shepherd). ``soft``: the
     share of right leaves below it is kept in ``values``; the label is true where that is at least

@@ -152,6 +152,13 @@ class _Filter(_Search):
             raise ValueError("resample is 'every_step' or a share between 0 and 1")
         return value
 
+    @field_validator("anneal")
+    @classmethod
+    def _hot(cls, value: tuple[float, float, int] | None) -> tuple[float, float, int] | None:
+        if value is not None and not (value[0] > 0.0 and value[1] > 0.0 and value[2] >= 1):
+            raise ValueError(f"anneal {value}: temperatures above 0 and at least 1 step")
+        return value
+
 
 class Particle(_Filter):
     """Particle filtering (arXiv 2502.01618)."""
@@ -203,6 +210,8 @@ class Islands(_Filter):
             raise ValueError(
                 f"{len(self.temperatures)} temperatures for {self.islands} islands: give one each"
             )
+        if self.temperatures is not None and not all(t > 0.0 for t in self.temperatures):
+            raise ValueError(f"temperatures {self.temperatures}: all must be above 0")
         return self
 
 

@@ -104,12 +104,24 @@ class PreferenceRow(Record):
     prefix_characters: int = Field(ge=0)
     answer: str
     chosen_value: float | None = Field(ge=0.0, le=1.0)
-    """Share of right leaves below the chosen continuation; None: no finished one."""
+    """Share of right leaves below the chosen continuation's first step; None: no finished one."""
     rejected_value: float | None = Field(ge=0.0, le=1.0)
     chosen_score: float | None = Field(ge=0.0, le=1.0)
-    """Process reward."""
+    """Process reward of the whole text, prefix and continuation; None: not scored."""
     rejected_score: float | None = Field(ge=0.0, le=1.0)
     provenance: Provenance
+
+    @model_validator(mode="after")
+    def _consistent(self) -> PreferenceRow:
+        better, worse = self.chosen[0], self.rejected[0]
+        if {better.role, worse.role} != {"assistant"} or self.prompt[-1].role != "user":
+            raise ValueError("the prompt must end with a user turn, chosen and rejected be answers")
+        n = self.prefix_characters
+        if better.content[:n] != worse.content[:n]:
+            raise ValueError(f"chosen and rejected do not share their first {n} characters")
+        if n >= min(len(better.content), len(worse.content)):
+            raise ValueError(f"nothing follows the shared prefix of {n} characters")
+        return self
 
 
 class StepRow(Record):
@@ -119,7 +131,7 @@ class StepRow(Record):
     id: str
     question_id: str
     prompt: str
-    """The question as the user puts it."""
+    """The question's text."""
     completions: tuple[str, ...] = Field(min_length=1)
     """The steps, without their separators."""
     labels: tuple[bool, ...] = Field(min_length=1)
@@ -141,6 +153,8 @@ class StepRow(Record):
         others = (self.labels, self.values, self.n_rollouts, self.scores)
         if any(len(other) != n for other in others):
             raise ValueError("completions, labels, values, n_rollouts and scores must be parallel")
+        if any(not 0.0 <= value <= 1.0 for value in self.values):
+            raise ValueError("values must lie in [0, 1]")
         return self
 
 

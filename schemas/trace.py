@@ -49,7 +49,7 @@ class Trace(Record):
     thought: tuple[Segment, ...]
     solution: tuple[Segment, ...] = Field(min_length=1)
     parents: tuple[str, ...]
-    """Ids of the trajectories it was made of; empty when made of the reference solution."""
+    """Ids of the trajectories or tree nodes it was made of; empty for the reference solution."""
     answer: str
     """Gold answer that the text must end with."""
     flow: Flow | None = None

@@ -76,10 +76,11 @@ class Resampling(Record):
     """Steps that the particles had when they were resampled."""
     particles: tuple[int, ...]
     """Node at which each particle stood."""
-    log_weights: tuple[float, ...]
-    """Normalised log-weight of each particle, tempered as it was used."""
+    log_weights: tuple[float | None, ...]
+    """Normalised log-weight of each particle, tempered as it was used; None: dead (weight 0; JSON
+    has no minus infinity)."""
     ess: float
-    """Effective sample size 1 / sum(w^2), in [1, n]."""
+    """Effective sample size 1 / sum(w^2) of the weights before tempering, in [1, n]."""
     temperature: float
     """Temperature of the softmax over the weights."""
     ancestors: tuple[int, ...]
@@ -107,6 +108,8 @@ class Vote(Record):
     """Their share of the weight of all final particles that have an answer."""
     leaf: int
     """The heaviest leaf that has it."""
+    leaves: tuple[int, ...]
+    """All leaves that have it, each once."""
 
 
 class Usage(Record):
@@ -181,6 +184,11 @@ class SearchTree(Record):
     def text(self, node: int) -> str:
         """The partial solution that ends at ``node``."""
         return "".join(self.nodes[i].text for i in self.path(node))
+
+    @property
+    def answer(self) -> Vote | None:
+        """The vote that the chosen leaf belongs to; None where it has no answer."""
+        return next((vote for vote in self.votes if self.selected in vote.leaves), None)
 
     def leaves(self) -> tuple[TreeNode, ...]:
         """Finished solutions, in node order."""

@@ -14,6 +14,7 @@ from butwait.schemas.dead_letter import DeadLetter
 from butwait.schemas.errors import SchemaError
 from butwait.schemas.question import Question
 from butwait.schemas.recipe_rows import (
+    TREE_TRANSFORMS,
     BacktrackSpec,
     ButWaitSpec,
     CorrectOnlySpec,
@@ -29,12 +30,23 @@ from butwait.schemas.recipe_rows import (
 from butwait.schemas.row import DatasetRow, SftRow
 from butwait.schemas.trace import Flow, Trace
 from butwait.schemas.trajectory import QuestionGroup
+from butwait.transforms.backtrack import backtrack
 from butwait.transforms.but_wait import but_wait
+from butwait.transforms.correct_only import correct_only
 from butwait.transforms.limo import limo
+from butwait.transforms.preference import preference
 from butwait.transforms.render import render
 from butwait.transforms.rl import explain_refusal
-from butwait.transforms.rows import RowContext, check_row, rl_row, sft_row
+from butwait.transforms.rows import RowContext, RowParent, check_row, rl_row, sft_row
+from butwait.transforms.step_labels import step_labels
 from butwait.transforms.stitch import stitch
+from butwait.transforms.tree_facts import parent_named
+from butwait.transforms.tree_rows import (
+    check_preference_row,
+    check_step_row,
+    preference_row,
+    step_row,
+)
 from butwait.transforms.verified import Dropped, Made, verified
 
 _EXCERPT = 500
@@ -78,8 +90,10 @@ def make_rows(
     """
     if isinstance(spec, RlSpec):
         return _make_rl_row(question, group, config, spec, context)
-    if isinstance(spec, PreferenceSpec | StepLabelsSpec):
-        return MadeRows(reason="no_tree")
+    if isinstance(spec, PreferenceSpec):
+        return _make_preference_rows(question, group, config, spec, context)
+    if isinstance(spec, StepLabelsSpec):
+        return _make_step_rows(question, group, config, spec, context)
     try:
         made = make_traces(question, group, spec, context.run_seed)
     except ValidationError as error:
@@ -110,8 +124,10 @@ def make_traces(question: Question, group: QuestionGroup, spec: TextRowSpec, run
             return but_wait(question, group, spec, run_seed)
         case LimoSpec():
             return limo(question, group, spec, run_seed)
-        case BacktrackSpec() | CorrectOnlySpec():
-            return Made(reason="no_tree")
+        case BacktrackSpec():
+            return backtrack(question, group, spec, run_seed)
+        case CorrectOnlySpec():
+            return correct_only(question, group, spec, run_seed)
 
 
 def _make_sft_row(
@@ -122,12 +138,62 @@ def _make_sft_row(
     spec: TextRowSpec,
     context: RowContext,
 ) -> SftRow:
-    known = {t.id: t for t in (*group.samples, *group.continuations)}
-    parents = [known[parent] for parent in trace.parents]
+    parents = _find_parents(group, trace)
     rendered = render(trace, spec.format)
     row = sft_row(question, trace, rendered, spec, config, context, parents)
     check_row(row, question, spec.format, context.max_characters, context.deadline_s)
     return row
+
+
+def _find_parents(group: QuestionGroup, trace: Trace) -> list[RowParent]:
+    if group.tree is not None and trace.transform in TREE_TRANSFORMS:
+        return [parent_named(group.tree, name) for name in trace.parents]
+    known = {t.id: t for t in (*group.samples, *group.continuations)}
+    return [known[parent] for parent in trace.parents]
+
+
+def _make_preference_rows(
+    question: Question,
+    group: QuestionGroup,
+    config: str,
+    spec: PreferenceSpec,
+    context: RowContext,
+) -> MadeRows:
+    made = preference(question, group, spec, context.run_seed)
+    rows: list[DatasetRow] = []
+    letters: list[DeadLetter] = []
+    for i, pair in enumerate(made.pairs):
+        row_id = f"{question.id}-preference-{i}-{config}"
+        try:
+            row = preference_row(question, pair, row_id, spec, context)
+            check_preference_row(row, question, pair, context)
+            rows.append(row)
+        except SchemaError as error:
+            letters.append(_refuse(question, row_id, error, pair.chosen.text))
+    reason = None if rows else made.reason or letters[0].reason
+    return MadeRows(tuple(rows), tuple(letters), reason=reason)
+
+
+def _make_step_rows(
+    question: Question,
+    group: QuestionGroup,
+    config: str,
+    spec: StepLabelsSpec,
+    context: RowContext,
+) -> MadeRows:
+    made = step_labels(question, group, spec, context.run_seed)
+    rows: list[DatasetRow] = []
+    letters: list[DeadLetter] = []
+    for i, solution in enumerate(made.solutions):
+        row_id = f"{question.id}-step_labels-{i}-{config}"
+        try:
+            row = step_row(question, solution, row_id, spec, context)
+            check_step_row(row, question, context)
+            rows.append(row)
+        except SchemaError as error:
+            letters.append(_refuse(question, row_id, error, solution.steps[0].text))
+    reason = None if rows else made.reason or letters[0].reason
+    return MadeRows(tuple(rows), tuple(letters), reason=reason)
 
 
 def _make_rl_row(

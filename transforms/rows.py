@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -19,11 +20,14 @@ from butwait.schemas.recipe import SamplingSpec
 from butwait.schemas.recipe_rows import RendererName, RlSpec, TextRowSpec
 from butwait.schemas.record import Message
 from butwait.schemas.row import Provenance, RlRow, SftRow
+from butwait.schemas.sampling import SamplingParameters
 from butwait.schemas.trace import Trace
 from butwait.schemas.trajectory import QuestionGroup, Trajectory
+from butwait.schemas.tree import SearchTree
 from butwait.transforms.prompts import build_messages, read_prompt
 from butwait.transforms.render import MARKERS, Rendered
 from butwait.transforms.thoughts import ALL_MARKERS
+from butwait.transforms.tree_facts import TreeParent
 from butwait.transforms.verify import VERIFIER_VERSION, Limits, verify
 
 _TEMPLATE_TOKENS = re.compile(
@@ -35,6 +39,9 @@ _TEMPLATE_TOKENS = re.compile(
 _CONTROL = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufdd0-\ufdef\ufffe\uffff]"
 )  # tab, line feed and carriage return are text; bidirectional overrides hide text
+
+
+RowParent = Trajectory | TreeParent
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +63,7 @@ def sft_row(
     spec: TextRowSpec,
     config: str,
     context: RowContext,
-    parents: Sequence[Trajectory],
+    parents: Sequence[RowParent],
 ) -> SftRow:
     """One supervised row.
 
@@ -91,7 +98,7 @@ def sft_row(
             flow=trace.flow,
             first_answer=trace.first_answer,
             n_transitions=trace.n_transitions,
-            provenance=_describe(
+            provenance=describe_origin(
                 question,
                 context,
                 final,
@@ -103,7 +110,7 @@ def sft_row(
             ),
         )
     except ValidationError as error:
-        raise SchemaError("invalid_row", _one_line(error)) from error
+        raise SchemaError("invalid_row", name_fault(error)) from error
 
 
 def rl_row(
@@ -137,7 +144,7 @@ def rl_row(
             solution=question.solution,
             pass_rate=group.pass_rate,
             n_samples=len(group.samples),
-            provenance=_describe(
+            provenance=describe_origin(
                 question,
                 context,
                 group.samples[0] if group.samples else None,
@@ -148,7 +155,7 @@ def rl_row(
             ),
         )
     except ValidationError as error:
-        raise SchemaError("invalid_row", _one_line(error)) from error
+        raise SchemaError("invalid_row", name_fault(error)) from error
 
 
 def build_prompt(question: Question, system: str, context: RowContext) -> tuple[Message, ...]:
@@ -183,21 +190,21 @@ def check_row(
             are found first.
     """
     if isinstance(row, RlRow) or renderer is None:
-        _check_characters(*(m.content for m in row.prompt))
+        check_characters(*(m.content for m in row.prompt))
         if isinstance(row, RlRow):
-            _check_characters(row.solution or "")
+            check_characters(row.solution or "")
         return
     text = row.completion[0].content
-    if len(text) > max_characters:
-        detail = f"{len(text)} characters, at most {max_characters} (max_characters)"
-        raise SchemaError("too_long", detail)
-    _check_characters(*(m.content for m in row.messages))
+    check_length(text, max_characters)
+    check_characters(*(m.content for m in row.messages))
     _check_markers(text, renderer)
     _check_spans(row, renderer)
-    _check_answer(text, question, Limits(worker_s=deadline_s))
+    check_answer(text, question, Limits(worker_s=deadline_s))
 
 
-def _check_answer(text: str, question: Question, limits: Limits) -> None:
+def check_answer(text: str, question: Question, limits: Limits) -> None:
+    """Refuse a text whose own answer is not the question's (``answer_mismatch``, or
+    ``answer_unverified`` where the verifier ran out of time)."""
     verdict = verify(question.gold, text, problem=question.problem, limits=limits)
     if not verdict.correct:
         failed = verdict.verdict in ("timeout", "error")
@@ -206,7 +213,15 @@ def _check_answer(text: str, question: Question, limits: Limits) -> None:
         raise SchemaError(reason, f"{detail}; the label is {question.gold!r}")
 
 
-def _check_characters(*texts: str) -> None:
+def check_length(text: str, max_characters: int) -> None:
+    """Refuse a completion that is ``too_long``; nothing is ever cut."""
+    if len(text) > max_characters:
+        detail = f"{len(text)} characters, at most {max_characters} (max_characters)"
+        raise SchemaError("too_long", detail)
+
+
+def check_characters(*texts: str) -> None:
+    """Refuse texts with ``control_characters`` or ``template_tokens``; any form's markers pass."""
     for text in texts:
         if found := _CONTROL.search(text):
             detail = f"U+{ord(found.group()):04X} at character {found.start()}"
@@ -251,10 +266,10 @@ def _check_spans(row: SftRow, renderer: RendererName) -> None:
         raise SchemaError("empty_thought", f"nothing between the thought markers of {renderer}")
 
 
-def _describe(
+def describe_origin(
     question: Question,
     context: RowContext,
-    final: Trajectory | None,
+    final: RowParent | None,
     *,
     transform: str,
     transform_parameters: str,
@@ -263,22 +278,14 @@ def _describe(
     r1_derived: bool,
     has_seed: bool = True,
 ) -> Provenance:
-    """Where a row comes from; ``final`` is the sample that its last word comes from."""
-    sampled = final.parameters if final else None
+    """Where a row comes from; ``final`` is the sample or node that its last word comes from."""
     return Provenance(
         dataset=question.dataset,
         dataset_revision=question.revision,
         dataset_row=question.row,
         source=question.source,
         licence=question.licence,
-        model=final.model if final else None,
-        model_revision=final.model_revision if final else None,
-        engine=final.engine if final else None,
-        prompt_preset=final.prompt_preset if final else None,
-        temperature=sampled.temperature if sampled else None,
-        top_p=sampled.top_p if sampled else None,
-        max_tokens=sampled.max_tokens if sampled else None,
-        seed=final.seed if final and has_seed else None,
+        **_read_sampling(final, has_seed),
         transform=transform,
         transform_parameters=transform_parameters,
         renderer=renderer,
@@ -289,6 +296,31 @@ def _describe(
     )
 
 
-def _one_line(error: ValidationError) -> str:
+def _read_sampling(final: RowParent | None, has_seed: bool) -> dict[str, Any]:
+    """How the text was sampled; a search limits steps, so that it has no ``max_tokens``."""
+    if final is None:
+        names = ("model", "model_revision", "engine", "prompt_preset", "temperature", "top_p")
+        return dict.fromkeys((*names, "max_tokens", "seed"))
+    origin: SearchTree | Trajectory
+    sampled: SearchTree | SamplingParameters | None
+    if isinstance(final, TreeParent):
+        origin, sampled, seed, max_tokens = final.tree, final.tree, final.node.seed, None
+    else:
+        origin, sampled, seed = final, final.parameters, final.seed
+        max_tokens = final.parameters.max_tokens if final.parameters else None
+    return {
+        "model": origin.model,
+        "model_revision": origin.model_revision,
+        "engine": origin.engine,
+        "prompt_preset": origin.prompt_preset,
+        "temperature": sampled.temperature if sampled else None,
+        "top_p": sampled.top_p if sampled else None,
+        "max_tokens": max_tokens,
+        "seed": seed if has_seed else None,
+    }
+
+
+def name_fault(error: ValidationError) -> str:
+    """The first fault of a record: field and message, in one line."""
     first = error.errors(include_url=False, include_input=False)[0]
     return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"

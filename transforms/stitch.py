@@ -102,7 +102,7 @@ def _parse_wrong(group: QuestionGroup) -> list[Parsed]:
     for wrong in parse_samples(group.samples, "incorrect"):
         squeezed = " ".join(wrong.parts.thought.split())
         shown_wrong = wrong.sample.rule not in _NOT_SHOWN_WRONG
-        if shown_wrong and is_clean(wrong) and squeezed not in seen:
+        if shown_wrong and is_clean(wrong.parts) and squeezed not in seen:
             seen.add(squeezed)
             found.append(wrong)
     return found

@@ -115,7 +115,7 @@ def split_thought(text: str, answer: str | None = None) -> Thought:
     solution = _read_solution(rest, cut.form)
     restated = not solution
     if restated:
-        solution = _restate(answer or find_answer(thought))
+        solution = restate(answer or find_answer(thought))
     return Thought(opening, thought, solution, True, cut.begin >= 0, True, restated)
 
 
@@ -189,7 +189,8 @@ def holds_marker(text: str) -> bool:
     return any(marker in folded for marker in ALL_MARKERS)
 
 
-def _restate(answer: str) -> str:
+def restate(answer: str) -> str:
+    """One sentence that says the answer in a box; empty where there is no answer."""
     answer = answer.strip().strip("$").strip()
     return f"The final answer is $\\boxed{{{answer}}}$." if answer else ""
 
@@ -239,7 +240,7 @@ def _read_solution(rest: str, form: Form, *, boxes: bool = True) -> str:
     content = content.partition(form.end_solution)[0].strip()
     is_bare = "\n" not in content and len(content) <= _LONGEST_ANSWER and "\\boxed" not in content
     if boxes and is_bare and form is not BESPOKE:
-        content = _restate(content)
+        content = restate(content)
     return "\n\n".join(part for part in (before.strip(), content) if part)
 
 
@@ -248,7 +249,7 @@ def _split_unmarked(text: str, answer: str | None) -> Thought:
     start = _find_conclusion(body)
     if start > 0:
         return Thought("", body[:start].rstrip(), body[start:], False, False, True, False)
-    solution = _restate(answer or find_answer(body))
+    solution = restate(answer or find_answer(body))
     return Thought("", body, solution, False, False, True, bool(solution))
 
 

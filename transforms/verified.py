@@ -11,16 +11,28 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from butwait.schemas.question import Question
-from butwait.schemas.recipe_rows import ButWaitSpec, LimoSpec, StitchSpec, VerifiedSpec
+from butwait.schemas.recipe_rows import RowSpec, TextRowSpec, VerifiedSpec
 from butwait.schemas.trace import Flow, Segment, Trace
 from butwait.schemas.trajectory import QuestionGroup, Trajectory
 from butwait.schemas.verdict import VerdictName
 from butwait.transforms.thoughts import Thought, holds_marker, split_thought
 
-TextSpec = VerifiedSpec | StitchSpec | ButWaitSpec | LimoSpec
 _NOT_PARAMETERS = {"transform", "format", "system"}  # these have columns of their own
+
+
+class Parent(Protocol):
+    """What a trace is made of: a trajectory, or a node of a search tree."""
+
+    @property
+    def id(self) -> str:
+        """Its name in the trace's ``parents``."""
+
+    @property
+    def r1_derived(self) -> bool:
+        """Whether its text derives from DeepSeek-R1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +105,7 @@ def pick_right(group: QuestionGroup, pick: str = "first") -> list[Parsed]:
     return sorted(
         found,
         key=lambda p: (
-            not is_clean(p),
+            not is_clean(p.parts),
             p.sample.finish_reason == "length",
             sign * len(p.sample.text),
             p.sample.sample_index,
@@ -122,13 +134,13 @@ def parse_samples(samples: Sequence[Trajectory], verdict: VerdictName) -> list[P
     return found
 
 
-def is_clean(parsed: Parsed) -> bool:
+def is_clean(parts: Thought) -> bool:
     """Whether no marker of any form is left inside thought or solution."""
-    return not holds_marker(parsed.parts.thought + "\n" + parsed.parts.solution)
+    return not holds_marker(parts.thought + "\n" + parts.solution)
 
 
 def conclude(
-    parts: Thought, spec: TextSpec, lead: str = ""
+    parts: Thought, spec: TextRowSpec, lead: str = ""
 ) -> tuple[tuple[Segment, ...], tuple[Segment, ...]]:
     """The last thought and the solution as segments.
 
@@ -152,11 +164,11 @@ def conclude(
 def make_trace(
     question: Question,
     group: QuestionGroup,
-    spec: TextSpec,
+    spec: TextRowSpec,
     index: int,
     thought: Sequence[Segment],
     solution: Sequence[Segment],
-    parents: Sequence[Trajectory],
+    parents: Sequence[Parent],
     *,
     flow: Flow | None = None,
     first_answer: str | None = None,
@@ -180,7 +192,7 @@ def make_trace(
     )
 
 
-def name_parameters(spec: TextSpec) -> str:
+def name_parameters(spec: RowSpec) -> str:
     """A transform's parameters as canonical JSON, without what rows have columns for."""
     values = spec.model_dump(mode="json", exclude=_NOT_PARAMETERS)
     return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

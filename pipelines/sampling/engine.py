@@ -92,6 +92,7 @@ def open_sampler(
     log_dir: Path,
     say: Callable[[str], None],
     api_key: str | None = None,
+    log_name: str = "vllm.log",
 ) -> Iterator[Endpoint]:
     """Have an engine for the time of a ``with`` block.
 
@@ -99,9 +100,10 @@ def open_sampler(
         model: The recipe's model.
         server: How it is served.
         base: Folder that the model's path is relative to.
-        log_dir: Where a managed server's log goes (``vllm.log``).
+        log_dir: Where a managed server's log goes.
         say: Told in one line what happens.
         api_key: For an attached server.
+        log_name: Name of the log in ``log_dir``.
 
     Yields:
         The address, with the identity of the weights.
@@ -120,7 +122,7 @@ def open_sampler(
         from butwait.pipelines.sampling.vllm_server import ManagedServer
 
         resolved = resolve_model(model, base)
-        with ManagedServer(resolved, server, log_dir / "vllm.log", say) as running:
+        with ManagedServer(resolved, server, log_dir / log_name, say) as running:
             yield _describe(running, resolved, server)
 
 

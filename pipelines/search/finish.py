@@ -80,8 +80,8 @@ async def finish_search(
         model=engine.id,
         model_revision=engine.revision,
         engine=engine.engine,
-        prm=plan.prm.id if plan.prm else None,
-        prm_revision=plan.prm.revision if plan.prm else None,
+        prm=plan.scorer.id if plan.scorer else None,
+        prm_revision=plan.scorer.revision if plan.scorer else None,
         r1_derived=plan.ask.r1_derived,
         verifier_version=VERIFIER_VERSION,
         nodes=finish_nodes(growth, lost, verdicts, weights),
@@ -147,7 +147,11 @@ def _explain(
     separator = plan.spec.separator
     never = not any(sprout.read.text.endswith(separator) for sprout in growth.sprouts)
     if refusals and set(cuts) <= {"refused", "unscored", "context_overflow"}:
-        reason, detail = refusals[-1].reason, f"{refusals[-1].detail} (all particles: {named})"
+        # The commonest, whichever came first: replies come in any order.
+        counts = Counter(refusal.reason for refusal in refusals)
+        reason = min(counts, key=lambda name: (-counts[name], name))
+        said = min(refusal.detail for refusal in refusals if refusal.reason == reason)
+        detail = f"{said} (all particles: {named})"
     elif never and not refusals and set(cuts) <= {"max_steps", "context_overflow"}:
         reason = "no_separator"
         detail = (

@@ -18,7 +18,7 @@ from butwait.pipelines.search.finish import SearchOutcome, finish_search
 from butwait.pipelines.stages.sample_question import AskPlan, sample_request
 from butwait.schemas.errors import RequestRefused
 from butwait.schemas.question import Question
-from butwait.schemas.recipe_search import Aggregation, SearchSpec
+from butwait.schemas.recipe_search import Aggregation, PrmSpec, SearchSpec
 from butwait.schemas.sampling import ModelIdentity, SampleRequest
 from butwait.schemas.scoring import Scorer, ScoreRequest
 from butwait.schemas.tree import Cut
@@ -36,9 +36,15 @@ class SearchPlan:
 
     ask: AskPlan
     spec: SearchSpec
-    aggregation: Aggregation = "model"
-    prm: ModelIdentity | None = None
-    """Who scores; None: nothing does."""
+    prm: PrmSpec | None = None
+    """How prefixes are scored; None: they are not."""
+    scorer: ModelIdentity | None = None
+    """Whose weights score."""
+
+    @property
+    def aggregation(self) -> Aggregation:
+        """How a prefix's step rewards become one."""
+        return self.prm.aggregation if self.prm is not None else "model"
 
 
 @dataclass
@@ -192,10 +198,3 @@ class QuestionSearch:
             steps=steps,
             log_probs=log_probs,
         )
-
-
-async def search_question(
-    question: Question, plan: SearchPlan, steps: StepSampler, scorer: Scorer | None
-) -> SearchOutcome:
-    """Search one question of a build."""
-    return await QuestionSearch(question, plan, steps, scorer).run()

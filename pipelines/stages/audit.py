@@ -17,6 +17,7 @@ import apache_beam as beam
 from butwait.pipelines.engines import key_of, n_replayed
 from butwait.pipelines.failures import reported
 from butwait.pipelines.run_folder import RunFolder
+from butwait.pipelines.stages.audit_search import SEARCH_ITEM, count_searches
 from butwait.pipelines.stages.beam_run import run_pipeline
 from butwait.pipelines.tables import read_columns, write_text
 from butwait.schemas.ledger import Account, Ledger
@@ -35,6 +36,8 @@ class ShardAudit(Record):
     """Fresh samples that the recipe asks for."""
     samples: dict[str, int]
     continuations: dict[str, int]
+    searches: dict[str, int]
+    leaves: dict[str, int]
     made: dict[str, int]
     """By configuration: rows made, as the transforms counted them."""
     rows: dict[str, dict[str, int]]
@@ -50,6 +53,7 @@ class AuditPlan:
     configs: tuple[str, ...]
     n_samples: int | None
     """Samples a question; None: as many as are recorded."""
+    has_search: bool = False
 
 
 class AuditShard(beam.DoFn):  # type: ignore[misc]
@@ -76,14 +80,18 @@ def audit_shard(plan: AuditPlan, shard: int) -> ShardAudit:
         for name in configs
     }
     refused = _refused_rows(run, shard)
+    searches, leaves, unsearched = count_searches(run, shard)
     made, considered, skipped = _considered(run, shard)
     used = {question for ids in written.values() for question in ids}
+    failed = {**unsearched, **failed}
     fates = Counter(_fate(question, used, failed, skipped, configs) for question in questions)
     return ShardAudit(
         questions=dict(fates),
         requested=_requested(plan, shard, questions),
         samples=dict(samples),
         continuations=dict(continuations),
+        searches=dict(searches),
+        leaves=dict(leaves),
         made=dict(made),
         rows={n: {"written": len(ids), **refused.get(n, {})} for n, ids in written.items()},
         flows=_flows(run, shard),
@@ -133,6 +141,8 @@ def _add_up(plan: AuditPlan, audits: Sequence[ShardAudit]) -> Ledger:
         samples=_account(sum(a.requested for a in audits), _sum(a.samples for a in audits)),
         # How many continuations there are depends on the samples; no recipe states it.
         continuations=_account(sum(continuations.values()), continuations),
+        searches=_account(kept, _sum(a.searches for a in audits)) if plan.has_search else None,
+        leaves=_leaves(audits) if plan.has_search else None,
         rows={name: _account(made[name], bins) for name, bins in rows.items()},
         flows={
             name: _ordered(bins)
@@ -141,6 +151,12 @@ def _add_up(plan: AuditPlan, audits: Sequence[ShardAudit]) -> Ledger:
         },
         considered={name: _account(kept, bins) for name, bins in considered.items()},
     )
+
+
+def _leaves(audits: Sequence[ShardAudit]) -> Account:
+    """All nodes without children; how many there are, only the trees know."""
+    bins = _sum(a.leaves for a in audits)
+    return _account(sum(bins.values()), bins)
 
 
 def _requested(plan: AuditPlan, shard: int, questions: Sequence[str]) -> int:
@@ -162,6 +178,8 @@ def _count_samples(run: RunFolder, shard: int) -> tuple[Counter[str], Counter[st
         bins[row["parent_id"] is None][row["verdict"]] += 1
     letters = sorted(run.dead_letters.glob(f"trajectories-part-{shard:05d}-*.parquet"))
     for row in _rows(letters, ["item", "question_id", "reason"]):
+        if row["item"].endswith(SEARCH_ITEM):
+            continue
         fresh = row["item"].split("-")[1] == "sample"
         bins[fresh][f"failed: {row['reason']}"] += 1
         if fresh:

@@ -29,6 +29,7 @@ from butwait.pipelines.tables import (
 from butwait.schemas.dead_letter import DeadLetter
 from butwait.schemas.question import Question
 from butwait.schemas.recipe_rows import (
+    TREE_TRANSFORMS,
     ButWaitSpec,
     PreferenceSpec,
     RlSpec,
@@ -39,6 +40,7 @@ from butwait.schemas.record import Record
 from butwait.schemas.row import DatasetRow, PreferenceRow, RlRow, SftRow, StepRow
 from butwait.schemas.trace import Flow
 from butwait.schemas.trajectory import QuestionGroup, Trajectory
+from butwait.schemas.tree import SearchTree
 from butwait.transforms.apply import make_rows
 from butwait.transforms.but_wait import is_within_cap, right_right_threshold
 from butwait.transforms.rows import RowContext
@@ -102,7 +104,8 @@ class MakeRows(beam.DoFn):  # type: ignore[misc]
         rows: dict[str, list[DatasetRow]] = {name: [] for name, _ in plan.configs}
         letters: list[DeadLetter] = []
         considered: list[Considered] = []
-        for question, group in read_groups(run, part):
+        with_trees = any(spec.transform in TREE_TRANSFORMS for _, spec in plan.configs)
+        for question, group in read_groups(run, part, with_trees):
             for name, spec in plan.configs:
                 made = make_rows(question, group, name, spec, plan.context)
                 rows[name].extend(made.rows)
@@ -144,12 +147,13 @@ class MergeRows(beam.DoFn):  # type: ignore[misc]
         parts = sorted((run.parts("rows") / name).glob(f"part-{shard:05d}-*.parquet"))
         rows = [row for part in parts for row in read_records(part, record)]
         threshold = self._thresholds.get(name)
-        kept = [row for row in rows if threshold is None or _kept(row, threshold)]
         over = [
             _over_cap_letter(row)
             for row in rows
-            if threshold is not None and not _kept(row, threshold)
+            if isinstance(row, SftRow) and threshold is not None and not _kept(row, threshold)
         ]
+        refused = {letter.item for letter in over}
+        kept = [row for row in rows if row.id not in refused]
         if over:
             path = run.dead_letters / f"rows-cap-{name}-{shard:05d}.parquet"
             write_records(path, over, DeadLetter)
@@ -163,13 +167,22 @@ class MergeRows(beam.DoFn):  # type: ignore[misc]
         return len(kept)
 
 
-def read_groups(run: RunFolder, part: str) -> Iterator[tuple[Question, QuestionGroup]]:
-    """Yield every question of a block with its trajectories, in order of the questions."""
+def read_groups(
+    run: RunFolder, part: str, with_trees: bool = False
+) -> Iterator[tuple[Question, QuestionGroup]]:
+    """Yield every question of a block with its trajectories, in order of the questions.
+
+    Args:
+        run: The run.
+        part: Stem of the block's fragment.
+        with_trees: Whether its search tree is read too; it may be large.
+    """
     _, shard, group = part.split("-")
     questions = read_records(run.question_shards()[int(shard)], Question, [int(group)])
     by_question: dict[str, list[Trajectory]] = {}
     for trajectory in read_records(run.stage("trajectories") / f"{part}.parquet", Trajectory):
         by_question.setdefault(trajectory.question_id, []).append(trajectory)
+    trees = SearchTrees(run.tree_part(part)) if with_trees else None
     for question in questions:
         members = by_question.get(question.id, [])
         samples = sorted((t for t in members if t.kind == "sample"), key=lambda t: t.sample_index)
@@ -180,9 +193,38 @@ def read_groups(run: RunFolder, part: str) -> Iterator[tuple[Question, QuestionG
         yield (
             question,
             QuestionGroup(
-                question_id=question.id, samples=tuple(samples), continuations=tuple(more)
+                question_id=question.id,
+                samples=tuple(samples),
+                continuations=tuple(more),
+                tree=trees.take(question.id) if trees else None,
             ),
         )
+
+
+class SearchTrees:
+    """The trees of one block, read one after the other.
+
+    A tree may hold tens of thousands of nodes. In a file in the order of the questions no more than
+    one is held at a time (and its row group); in any other order, those that were passed over.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._ids: set[str] = set()
+        self._passed: dict[str, SearchTree] = {}
+        self._rest: Iterator[SearchTree] = iter(())
+        if path.is_file():
+            self._ids = {row["question_id"] for row in read_columns(path, ["question_id"])}
+            self._rest = read_records(path, SearchTree)
+
+    def take(self, question_id: str) -> SearchTree | None:
+        """Return a question's tree, None where it has none; a second time it is gone."""
+        if question_id not in self._ids:
+            return None
+        self._ids.discard(question_id)
+        while question_id not in self._passed:
+            tree = next(self._rest)
+            self._passed[tree.question_id] = tree
+        return self._passed.pop(question_id)
 
 
 def make_all_rows(
@@ -238,11 +280,11 @@ def _flows(parts: Iterable[Path]) -> Iterator[tuple[str, Flow | None]]:
             yield row["id"], row["flow"]
 
 
-def _kept(row: DatasetRow, threshold: str) -> bool:
-    return not isinstance(row, SftRow) or is_within_cap(row.id, row.flow, threshold)
+def _kept(row: SftRow, threshold: str) -> bool:
+    return is_within_cap(row.id, row.flow, threshold)
 
 
-def _over_cap_letter(row: DatasetRow) -> DeadLetter:
+def _over_cap_letter(row: SftRow) -> DeadLetter:
     return DeadLetter(
         stage="rows",
         reason=OVER_CAP,
@@ -251,5 +293,5 @@ def _over_cap_letter(row: DatasetRow) -> DeadLetter:
         question_id=row.question_id,
         dataset=row.provenance.dataset,
         row=row.provenance.dataset_row,
-        excerpt=row.completion[0].content[:500] if isinstance(row, SftRow) else "",
+        excerpt=row.completion[0].content[:500],
     )

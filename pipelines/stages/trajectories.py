@@ -27,6 +27,8 @@ from butwait.pipelines.engines import Engine, OpenEngine
 from butwait.pipelines.failures import reported
 from butwait.pipelines.progress import StageProgress, StatusFile
 from butwait.pipelines.run_folder import RunFolder, StageRecord
+from butwait.pipelines.search.question import SearchPlan
+from butwait.pipelines.search.spool import TreeSpool
 from butwait.pipelines.stages.beam_run import run_pipeline
 from butwait.pipelines.stages.sample_question import AskPlan, Outcome, sample_question
 from butwait.pipelines.tables import (
@@ -42,9 +44,9 @@ from butwait.schemas.question import Question
 from butwait.schemas.sampling import Sampler
 from butwait.schemas.trajectory import Trajectory
 
-PASSING_REASONS = ("timeout", "unreachable", "bad_reply", "server_error", "refused")
+PASSING_REASONS = ("timeout", "unreachable", "bad_reply", "bad_score", "server_error", "refused")
 """Reasons that may be the server's, not the request's: the next run asks again."""
-OWN_REASONS = ("context_overflow", "not_recorded")
+OWN_REASONS = ("context_overflow", "not_recorded", "all_particles_dead")
 """Reasons that are one question's own, however many questions in a row have them."""
 
 
@@ -73,6 +75,8 @@ class TrajectoriesPlan:
     engine: Engine
     cache: Path
     max_in_flight: int
+    search: SearchPlan | None = None
+    """The search beside the samples, where the recipe asks for one."""
 
 
 class SampleBlocks(beam.DoFn):  # type: ignore[misc]
@@ -89,6 +93,9 @@ class SampleBlocks(beam.DoFn):  # type: ignore[misc]
         with reported(self._plan.run.status):
             self._cache = SqliteCache(self._plan.cache)
         self._open = OpenEngine(self._plan.engine)
+        self._searcher = None
+        if self._plan.search is not None:
+            self._searcher = self._open.searcher(self._plan.search, self._cache)
         self._failing = 0
         self._status = StatusFile(self._plan.run.status)
 
@@ -150,14 +157,18 @@ class SampleBlocks(beam.DoFn):  # type: ignore[misc]
         shard = self._plan.run.question_shards()[block.shard]
         questions = list(read_records(shard, Question, [block.group]))
         sampler = self._sampler(block)
+        spool = self._spool(block)
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._one(q, sampler, block)) for q in questions]
+                tasks = [group.create_task(self._one(q, sampler, block, spool)) for q in questions]
         except BaseExceptionGroup as failures:
             if failures.subgroup(NotCached) is not None:
                 return None
             # One cause is enough for a person; the others died of the same.
             raise _first_leaf(failures) from failures
+        if spool is not None:
+            # Before the fragment that says that the block is done.
+            spool.write(question.id for question in questions)
         self._write(block, [task.result() for task in tasks])
         if isinstance(sampler, CachedSampler):
             self._status.add(cached=sampler.n_hits)
@@ -169,16 +180,42 @@ class SampleBlocks(beam.DoFn):  # type: ignore[misc]
             return engine  # recordings are on disk already
         return CachedSampler(engine, self._cache, self._plan.engine.identity)
 
-    async def _one(self, question: Question, sampler: Sampler, block: Block) -> Outcome:
-        n = await self._open.n_samples(question, block.shard)
-        outcome = await sample_question(question, sampler, self._plan.ask, n)
+    def _spool(self, block: Block) -> TreeSpool | None:
+        if self._searcher is None:
+            return None
+        run = self._plan.run
+        return TreeSpool(run.trees / ".parts" / block.name, run.tree_part(block.name))
+
+    async def _one(
+        self, question: Question, sampler: Sampler, block: Block, spool: TreeSpool | None
+    ) -> Outcome:
+        outcome, letters = await asyncio.gather(
+            self._sample(question, sampler, block), self._search(question, spool)
+        )
+        outcome = Outcome(outcome.trajectories, (*outcome.letters, *letters))
         self._watch(outcome)
-        verdicts: dict[str, int] = {}
-        for trajectory in outcome.trajectories:
-            verdicts[trajectory.verdict] = verdicts.get(trajectory.verdict, 0) + 1
-        tokens = sum(t.n_completion_tokens for t in outcome.trajectories)
-        self._status.add(questions=1, tokens=tokens, failed=len(outcome.letters), **verdicts)
+        self._status.add(questions=1, failed=len(outcome.letters))
         return outcome
+
+    async def _sample(self, question: Question, sampler: Sampler, block: Block) -> Outcome:
+        n = await self._open.n_samples(question, block.shard)
+        if n is None and self._plan.ask.sampling.n == 0:
+            return Outcome((), ())
+        outcome = await sample_question(question, sampler, self._plan.ask, n)
+        verdicts: Counter[str] = Counter(t.verdict for t in outcome.trajectories)
+        tokens = sum(t.n_completion_tokens for t in outcome.trajectories)
+        self._status.add(tokens=tokens, **verdicts)
+        return outcome
+
+    async def _search(self, question: Question, spool: TreeSpool | None) -> tuple[DeadLetter, ...]:
+        """Search, keep the tree, and return a letter where it has no solution."""
+        if self._searcher is None or spool is None:
+            return ()
+        found = await self._searcher.search(question)
+        await asyncio.to_thread(spool.keep, found.tree)
+        usage = found.tree.usage
+        self._status.add(searched=1, tokens=usage.n_tokens, steps=usage.n_steps)
+        return () if found.letter is None else (found.letter,)
 
     def _watch(self, outcome: Outcome) -> None:
         """Stop when nothing gets through any more, instead of burning all questions.
@@ -234,6 +271,7 @@ def forget_passing_failures(run: RunFolder) -> int:
     for path in found:
         part = path.name.removeprefix("trajectories-")
         (run.stage("trajectories") / part).unlink(missing_ok=True)
+        (run.trees / part).unlink(missing_ok=True)
         path.unlink()
     return len(found)
 
@@ -276,11 +314,14 @@ def finish_trajectories(
     run: RunFolder, fingerprint: str, begun: float, notes: dict[str, str]
 ) -> StageRecord:
     """Write the stage's record from what its files hold."""
-    files = {path: count_rows(path) for path in run.trajectory_parts()}
+    parts = {path: count_rows(path) for path in run.trajectory_parts()}
+    trees = {path: count_rows(path) for path in run.tree_parts()}
     failed = sum(count_rows(p) for p in run.dead_letters.glob("trajectories-*.parquet"))
-    counts = {"trajectories": sum(files.values()), "failed": failed}
+    counts = {"trajectories": sum(parts.values()), "failed": failed}
+    if trees:
+        counts["trees"] = sum(trees.values())
     seconds = time.monotonic() - begun
-    return run.finish("trajectories", fingerprint, seconds, counts, files, notes)
+    return run.finish("trajectories", fingerprint, seconds, counts, parts | trees, notes)
 
 
 def _first_leaf(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -21,17 +21,18 @@ from butwait.schemas.recipe_search import (
     FilterSpec,
     Islands,
     ParticleGibbs,
+    Scheme,
     budget_parts,
 )
 from butwait.schemas.tree import Resampling
 from butwait.transforms.particle.population import (
+    DEAD,
     Chain,
     Particle,
     advance,
-    final_log_weights,
     log_weights_of,
 )
-from butwait.transforms.particle.resample import Ancestors, resample
+from butwait.transforms.particle.resample import Ancestors, resample, resample_given
 from butwait.transforms.particle.tempering import choose_references, exchange
 from butwait.transforms.particle.weights import (
     Floats,
@@ -61,11 +62,17 @@ class FilterSearch:
     def init(self) -> FilterState:
         """Every particle at the prompt, weight 1."""
         spec = self.spec
-        temperatures: tuple[float, ...] = (spec.softmax_temperature,)
-        if isinstance(spec, Islands):
-            temperatures = spec.temperatures or temperatures * spec.islands
         fresh = tuple(Particle() for _ in range(spec.budget // budget_parts(spec)))
-        return FilterState(tuple(Chain(i, fresh, t) for i, t in enumerate(temperatures)))
+        if not isinstance(spec, Islands):
+            return FilterState((Chain(0, fresh, spec.softmax_temperature),))
+        targets = spec.temperatures or (1.0,) * spec.islands
+        flat = spec.temperatures or (spec.softmax_temperature,) * spec.islands
+        return FilterState(
+            tuple(
+                Chain(i, fresh, temperature, target_temperature=target)
+                for i, (temperature, target) in enumerate(zip(flat, targets, strict=True))
+            )
+        )
 
     def grow(self, state: FilterState) -> tuple[Grow, ...]:
         """One child for every active particle that does not follow a script."""
@@ -98,14 +105,28 @@ class FilterSearch:
         return FilterState(self._iterate(tuple(chains), draw)), tuple(records)
 
     def final(self, state: FilterState) -> Final:
-        """Finished particles, every chain with the same share of the weight."""
+        """Finished particles of all chains with their weights.
+
+        Independent filters with ``incremental`` weights have shares in proportion to their mean
+        weights (evidence), as one filter's particles have; chains whose weights do not carry it
+        (references, or counted again at every step) have equal shares.
+        """
         leaves: list[Child] = []
-        weights: list[float] = []
-        chains = [c for c in state.chains if c.finished]
-        for chain in chains:
-            leaves.extend(p.path[-1] for p in chain.finished)
-            weights.extend((final_log_weights(chain.finished) - np.log(len(chains))).tolist())
-        return Final(tuple(leaves), tuple(weights))
+        weights: list[Floats] = []
+        for chain in state.chains:
+            if finished := chain.finished:
+                leaves.extend(p.path[-1] for p in finished)
+                own = log_weights_of(finished)
+                weights.append(own if self._carries_evidence else normalize(own))
+        if not leaves:
+            return Final((), ())
+        return Final(tuple(leaves), tuple(normalize(np.concatenate(weights)).tolist()))
+
+    @property
+    def _carries_evidence(self) -> bool:
+        spec = self.spec
+        iterates = isinstance(spec, ParticleGibbs | Islands) and spec.iterations > 1
+        return spec.weighting == "incremental" and not iterates
 
     def _move(self, chain: Chain, waiting: dict[int | None, Iterator[Child]]) -> Chain:
         """Give every active particle its child; finished ones are weighted again if they compete.
@@ -140,15 +161,14 @@ class FilterSearch:
         share = self.spec.resample
         if share == "every_step" or ess < share * len(pool):
             rng = draw("resample", chain.index, chain.iteration, chain.step)
-            ancestors = resample(self.spec.scheme, tempered, len(pool), rng)
-            ancestors = _keep_references(pool, ancestors)
+            ancestors = _draw_ancestors(self.spec.scheme, pool, tempered, rng)
             pool = self._copy(pool, ancestors, log_weights, tempered, temperature)
         record = Resampling(
             chain=chain.index,
             iteration=chain.iteration,
             step=chain.step,
             particles=tuple(chain.particles[i].path[-1].node for i in places),
-            log_weights=tuple(tempered.tolist()),
+            log_weights=tuple(None if w == DEAD else w for w in tempered.tolist()),
             ess=ess,
             temperature=temperature,
             ancestors=tuple(ancestors.tolist()),
@@ -182,18 +202,18 @@ class FilterSearch:
         return tuple(copies)
 
     def _temperature(self, chain: Chain, log_weights: Floats) -> float:
-        spec = self.spec
-        if isinstance(spec, EntropicParticle):
-            progress = chain.step / spec.max_steps
-            early = progress < spec.early_phase
-            uneven = effective_sample_size(log_weights) < spec.ess_threshold * len(log_weights)
-            if early and uneven:
-                return entropic_temperature(log_weights, progress, spec.temper)
-            return 1.0
+        spec, base = self.spec, chain.temperature
         if spec.anneal is not None:
             first, last, n_steps = spec.anneal
-            return anneal(chain.step - 1, first, last, n_steps)
-        return chain.temperature
+            base = anneal(chain.step - 1, first, last, n_steps)
+        if not isinstance(spec, EntropicParticle):
+            return base
+        progress = chain.step / spec.max_steps
+        tempered = log_weights / base
+        uneven = effective_sample_size(tempered) < spec.ess_threshold * len(tempered)
+        if progress < spec.early_phase and uneven:
+            return base * entropic_temperature(tempered, progress, spec.temper)
+        return base
 
     def _iterate(self, chains: tuple[Chain, ...], draw: Draw) -> tuple[Chain, ...]:
         """Begin the next Gibbs iteration once all chains have ended theirs."""
@@ -203,7 +223,7 @@ class FilterSearch:
         if chains[0].iteration + 1 >= spec.iterations:
             return chains
         n_references = spec.n_references if isinstance(spec, ParticleGibbs) else 1
-        references = [choose_references(c, n_references, draw) for c in chains]
+        references = [choose_references(c, n_references, draw, spec.weighting) for c in chains]
         references = exchange(chains, references, draw)
         return tuple(_restart(c, r) for c, r in zip(chains, references, strict=True))
 
@@ -212,15 +232,22 @@ def _restart(chain: Chain, references: tuple[Particle, ...]) -> Chain:
     n_fresh = len(chain.particles) - len(references)
     followed = tuple(Particle(script=r.path, is_reference=True) for r in references)
     fresh = tuple(Particle() for _ in range(n_fresh))
-    return Chain(
-        chain.index, followed + fresh, chain.temperature, chain.iteration + 1, 0, chain.finished
+    return replace(
+        chain,
+        particles=followed + fresh,
+        iteration=chain.iteration + 1,
+        step=0,
+        earlier=chain.finished,
     )
 
 
-def _keep_references(pool: tuple[Particle, ...], ancestors: Ancestors) -> Ancestors:
-    """A reference keeps its own slot, whatever was drawn for it (conditional filter)."""
-    kept = ancestors.copy()
-    for slot, particle in enumerate(pool):
-        if particle.is_reference and not particle.is_dead:
-            kept[slot] = slot
-    return kept
+def _draw_ancestors(
+    scheme: Scheme, pool: tuple[Particle, ...], tempered: Floats, rng: np.random.Generator
+) -> Ancestors:
+    """Resample; a reference keeps its own slot (conditional filter, exact for one reference)."""
+    references = [slot for slot, p in enumerate(pool) if p.is_reference and not p.is_dead]
+    if not references:
+        return resample(scheme, tempered, len(pool), rng)
+    ancestors = resample_given(scheme, tempered, rng, references[0])
+    ancestors[references] = references
+    return ancestors

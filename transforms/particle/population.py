@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from butwait.transforms.particle.weights import Floats, normalize
+from butwait.transforms.particle.weights import Floats
 from butwait.transforms.search.protocol import Child
 
 DEAD = float("-inf")
@@ -54,12 +54,14 @@ class Chain:
     index: int
     particles: tuple[Particle, ...]
     temperature: float
-    """Divides its log-weights before the softmax (parallel tempering)."""
+    """Divides its log-weights before the softmax."""
     iteration: int = 0
     step: int = 0
     """Steps taken in this iteration."""
     earlier: tuple[Particle, ...] = field(default=())
     """Finished particles of the iteration before."""
+    target_temperature: float = 1.0
+    """Its references follow policy times odds^(1 / this) (parallel tempering)."""
 
     @property
     def active(self) -> tuple[Particle, ...]:
@@ -68,8 +70,12 @@ class Chain:
 
     @property
     def finished(self) -> tuple[Particle, ...]:
-        """Solutions of this iteration, or of the one before where this one has none yet."""
-        return tuple(p for p in self.particles if p.is_finished) or self.earlier
+        """Solutions of this iteration, or of the one before where this one is not over.
+
+        The first that finish are short ones: half an iteration does not stand for a whole.
+        """
+        is_over = not self.active or not self.earlier
+        return tuple(p for p in self.particles if p.is_finished and is_over) or self.earlier
 
 
 def advance(
@@ -96,6 +102,6 @@ def log_weights_of(particles: tuple[Particle, ...]) -> Floats:
     return np.array([p.log_weight for p in particles], dtype=np.float64)
 
 
-def final_log_weights(particles: tuple[Particle, ...]) -> Floats:
-    """Normalised log-weights of finished particles, shape (n,)."""
-    return normalize(log_weights_of(particles))
+def log_odds_of(particles: tuple[Particle, ...]) -> Floats:
+    """Log-odds of the prefixes, shape (n,)."""
+    return np.array([p.log_odds for p in particles], dtype=np.float64)

@@ -1,29 +1,51 @@
 """References between Gibbs iterations, and their exchange between chains of other temperatures.
 
 Andrieu, Doucet and Holenstein 2010 (particle Gibbs); parallel tempering as in arXiv 2502.01618,
-where chain k targets policy times odds^(1 / T_k): the policy's part cancels in the exchange.
+where chain k targets policy times odds^(1 / T_k): the policy's part cancels in the exchange. Exact
+with ``incremental`` weights and one reference; with ``full_prefix`` ones, whose target is another,
+the published rule all the same.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 
-from butwait.transforms.particle.population import Chain, Particle, log_weights_of
-from butwait.transforms.particle.weights import normalize
+from butwait.transforms.particle.population import Chain, Particle, log_odds_of, log_weights_of
+from butwait.transforms.particle.weights import Floats, normalize
 from butwait.transforms.search.protocol import Draw
 
+Weighting = Literal["full_prefix", "incremental"]
 
-def choose_references(chain: Chain, n: int, draw: Draw) -> tuple[Particle, ...]:
+
+def choose_references(
+    chain: Chain, n: int, draw: Draw, weighting: Weighting
+) -> tuple[Particle, ...]:
     """Draw n finished particles by weight; none where none has finished."""
     finished = chain.finished
     if not finished:
         return ()
     rng = draw("reference", chain.index, chain.iteration)
-    weights = np.exp(normalize(log_weights_of(finished) / chain.temperature))
+    weights = np.exp(normalize(_reference_log_weights(chain, finished, weighting)))
     picked = rng.choice(len(finished), size=n, p=weights / weights.sum())
     return tuple(finished[int(i)] for i in picked)
+
+
+def _reference_log_weights(
+    chain: Chain, finished: tuple[Particle, ...], weighting: Weighting
+) -> Floats:
+    """Weight finished particles for the chain's own target.
+
+    ``incremental`` weights stand for policy times odds whatever they were resampled at, so what
+    the target's power is short of 1 is taken off; ``full_prefix`` ones are those since the last
+    resampling, and are tempered as they would be at another (the published rule).
+    """
+    log_weights = log_weights_of(finished)
+    if weighting == "full_prefix":
+        return log_weights / chain.temperature
+    return log_weights + (1.0 / chain.target_temperature - 1.0) * log_odds_of(finished)
 
 
 def exchange_chance(

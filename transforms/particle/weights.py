@@ -56,13 +56,15 @@ def aggregate(rewards: Sequence[float], how: Aggregation) -> float:
         A reward in [0, 1].
 
     Raises:
-        WeightError: No rewards, or several for ``model``.
+        WeightError: No rewards, several for ``model``, or one that is NaN or outside [0, 1].
 
     >>> aggregate([0.9, 0.5], "prod"), aggregate([0.9, 0.5], "min"), aggregate([0.5, 0.9], "last")
     (0.45, 0.5, 0.9)
     """
     if not rewards or (how == "model" and len(rewards) != 1):
         raise WeightError(f"{len(rewards)} rewards cannot be aggregated by {how!r}")
+    if not all(0.0 <= reward <= 1.0 for reward in rewards):
+        raise WeightError(f"rewards must lie in [0, 1]: {list(rewards)[:8]}")
     match how:
         case "prod":
             return float(np.prod(rewards))

@@ -126,6 +126,7 @@ def _make_node(
     weights: dict[int, float],
 ) -> TreeNode:
     child, completion = growth.children[place], sprout.completion
+    fate = _tell_fate(child, has_children, lost)
     return TreeNode(
         id=place,
         parent=sprout.parent,
@@ -137,9 +138,9 @@ def _make_node(
         step_score=sprout.rewards[-1] if sprout.rewards else None,
         score=child.reward,
         log_weight=weights.get(place),
-        fate=_tell_fate(child, has_children, lost),
+        fate=fate,
         end=sprout.read.end if child.is_end else None,
-        cut=sprout.cut,
+        cut=sprout.cut if fate == "cut" else None,
         verdict=verdict.verdict if verdict else None,
         extracted=verdict.extracted if verdict else None,
         answer_canonical=verdict.prediction_canonical if verdict else None,
@@ -147,11 +148,11 @@ def _make_node(
 
 
 def _tell_fate(child: Child, has_children: bool, lost: Fate) -> Fate:
+    if has_children:  # also where the budget ended before a second sweep could grow more
+        return "continued"
     if child.is_dead:
         return "cut"
-    if child.is_end:
-        return "finished"
-    return "continued" if has_children else lost
+    return "finished" if child.is_end else lost
 
 
 def _last_weights(resamplings: Sequence[Resampling]) -> dict[int, float]:
@@ -159,5 +160,5 @@ def _last_weights(resamplings: Sequence[Resampling]) -> dict[int, float]:
         node: weight
         for record in resamplings
         for node, weight in zip(record.particles, record.log_weights, strict=True)
-        if weight != float("-inf")
+        if weight is not None
     }

@@ -44,25 +44,30 @@ def count_votes(
     """Merge equal answers.
 
     Args:
-        answered: Final particles; those without an answer have no vote.
+        answered: Final particles; those without an answer (or with a blank one) have no vote.
         problem: The question's text, which the verifier may read options off.
         limits: Of one comparison.
 
     Returns:
         Heaviest first; ties by number, then by leaf.
     """
-    groups = _merge([a for a in answered if a.answer is not None], problem, limits)
-    total = sum(np.exp(a.log_weight) for group in groups for a in group)
+    able = [a for a in answered if a.answer and a.answer.strip()]
+    if not able:
+        return ()
+    groups = _merge(able, problem, limits)
+    # Of those with an answer: a heavier particle without one must not press theirs to nothing.
+    log_total = np.logaddexp.reduce([a.log_weight for a in able])
     votes = []
     for group in groups:
         heaviest = max(group, key=lambda a: (a.log_weight, -a.leaf))
-        weight = sum(np.exp(a.log_weight) for a in group)
+        weight = float(np.exp(np.logaddexp.reduce([a.log_weight for a in group]) - log_total))
         votes.append(
             Vote(
                 answer=heaviest.answer or "",
                 n=len(group),
-                weight=min(1.0, float(weight / total)) if total > 0 else 1.0 / len(groups),
+                weight=min(1.0, weight),
                 leaf=heaviest.leaf,
+                leaves=tuple(sorted({a.leaf for a in group})),
             )
         )
     return tuple(sorted(votes, key=lambda v: (-v.weight, -v.n, v.leaf)))

@@ -42,6 +42,8 @@ def read_step(completion: Completion, step: int, rules: StepRules) -> Step:
         them for its length met the end of the model's context.
     """
     if rules.whole:
+        if completion.finish_reason == "stop" and not completion.text.strip():
+            return Step(completion.text, None, "empty")
         end: End = "end_of_text" if completion.finish_reason == "stop" else "length"
         return Step(completion.text, end, None)
     separated = completion.stop_reason == rules.separator
@@ -83,9 +85,9 @@ def split_steps(text: str, separator: str) -> tuple[str, ...]:
     """
     steps: list[str] = []
     for piece in text.split(separator):
-        if piece.strip() or not steps:
+        if not steps or (piece.strip() and steps[-1].strip()):
             steps.append(piece)
-        else:
+        else:  # blank pieces belong to the step before, at the beginning to the one after
             steps[-1] += piece
         steps[-1] += separator
     steps[-1] = steps[-1][: -len(separator)]

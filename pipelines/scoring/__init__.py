@@ -1,0 +1,1 @@
+"""Who judges partial solutions: process reward models behind the ``Scorer`` protocol."""

@@ -1,0 +1,191 @@
+"""Which server scores, and an address of it that worker processes can be given.
+
+The driver owns the server; workers get a ``ScorerEndpoint``, which can be pickled, and make scorers
+of their own. Left out: an engine in the worker's process (only the policy has one).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from butwait.pipelines.sampling.engine import Endpoint, open_sampler
+from butwait.pipelines.sampling.http import Asker, Patience, report_no_death
+from butwait.pipelines.sampling.identity import is_local, resolve_model
+from butwait.pipelines.scoring.layouts import find_step_tag
+from butwait.pipelines.scoring.likelihood import LikelihoodScorer
+from butwait.pipelines.scoring.link import Link
+from butwait.pipelines.scoring.marks import Marks, MarkScorer
+from butwait.pipelines.scoring.outcome import OutcomeScorer
+from butwait.pipelines.scoring.probe import Probe
+from butwait.pipelines.scoring.self_certainty import IDENTITY, SelfCertaintyScorer
+from butwait.pipelines.scoring.step_tokens import StepTokenScorer
+from butwait.schemas.errors import ConfigError
+from butwait.schemas.recipe_search import PrmSpec
+from butwait.schemas.recipe_sections import ModelSpec, ServerSpec
+from butwait.schemas.record import Record
+from butwait.schemas.sampling import ModelIdentity
+from butwait.schemas.scoring import Scorer
+
+LOG_NAME = "prm.log"
+MAX_BATCH = 64
+MAX_IN_FLIGHT = 8
+
+
+class ScorerEndpoint(Record):
+    """Where a reward model answers: all that a worker process needs to make a scorer."""
+
+    prm: PrmSpec
+    identity: ModelIdentity
+    server: Endpoint | None = None
+    """None for the layout that has no model."""
+    marks: tuple[int, int] | None = None
+    """Token ids of the good and the bad mark, for the layouts that have some."""
+
+
+@contextmanager
+def open_scorer(
+    prm: PrmSpec,
+    *,
+    base: Path,
+    log_dir: Path,
+    say: Callable[[str], None],
+    api_key: str | None = None,
+) -> Iterator[ScorerEndpoint]:
+    """Have a reward model for the time of a ``with`` block.
+
+    Args:
+        prm: The recipe's section.
+        base: Folder that the model's path is relative to.
+        log_dir: Where a managed server's log goes (``prm.log``).
+        say: Told in one line what happens.
+        api_key: For an attached server.
+
+    Yields:
+        The address, with the identity of the weights; the server has been asked whether it can do
+        what the layout needs.
+
+    Raises:
+        ConfigError: The recipe's to correct, or a server that was started for something else.
+        SamplerError: The server does not start or does not answer.
+    """
+    if prm.model is None:
+        yield ScorerEndpoint(prm=prm, identity=IDENTITY)
+        return
+    server = add_flags(prm, prm.model, base)
+    with open_sampler(
+        prm.model,
+        server,
+        base=base,
+        log_dir=log_dir,
+        say=lambda line: say(f"prm: {line}"),
+        api_key=api_key,
+        log_name=LOG_NAME,
+    ) as endpoint:
+        with Probe(endpoint, prm) as probe:
+            marks = probe.check()
+        yield ScorerEndpoint(prm=prm, identity=endpoint.identity, server=endpoint, marks=marks)
+
+
+def make_scorer(endpoint: ScorerEndpoint) -> Scorer:
+    """Make a scorer of an address, in whatever process this is."""
+    prm, server = endpoint.prm, endpoint.server
+    if server is None:
+        return SelfCertaintyScorer()
+    link = Link(
+        asker=_make_asker(server),
+        model=server.served_name,
+        identity=endpoint.identity,
+        max_batch=MAX_BATCH,
+        max_in_flight=min(server.max_in_flight, MAX_IN_FLIGHT),
+    )
+    match prm.layout:
+        case "qwen":
+            return StepTokenScorer(link, prm)
+        case "likelihood":
+            return LikelihoodScorer(link, prm)
+        case "outcome":
+            return OutcomeScorer(link, prm)
+    assert endpoint.marks is not None
+    return MarkScorer(link, prm, Marks(*endpoint.marks))
+
+
+def add_flags(prm: PrmSpec, model: ModelSpec, base: Path) -> ServerSpec:
+    """Complete a server section by what the layout's managed server needs; the recipe's flags win.
+
+    Raises:
+        ConfigError: There is no server and none can be started, or the step token is none.
+    """
+    server = prm.server
+    if server.mode == "attach" or (server.mode == "auto" and server.url):
+        return server
+    if server.mode == "transformers" or importlib.util.find_spec("vllm") is None:
+        why = "vLLM is not installed here"
+        if server.mode == "transformers":
+            why = "there is no transformers engine for reward models"
+        raise ConfigError(
+            f"prm layout {prm.layout!r} needs a vLLM server, and {why}: install butwait[vllm], "
+            "give prm.server.url of a running one, or take prm: {layout: self_certainty}"
+        )
+    flags: tuple[str, ...] = ()
+    if prm.layout in ("qwen", "outcome"):
+        flags = ("--runner", "pooling")
+    if prm.layout == "qwen" and not _has_flag(server, "--pooler-config"):
+        step = {"pooling_type": "STEP", "step_tag_id": find_step_token(prm, model, base)}
+        flags += ("--pooler-config", json.dumps(step))
+    return server.model_copy(update={"mode": "managed", "args": (*flags, *server.args)})
+
+
+def find_step_token(prm: PrmSpec, model: ModelSpec, base: Path) -> int:
+    """Find the token id of the step token in the model's ``tokenizer.json``.
+
+    Raises:
+        ConfigError: No tokenizer, or the step token is not one of its tokens.
+    """
+    from tokenizers import Tokenizer
+
+    path = _find_tokenizer(model, base)
+    tag = find_step_tag(prm)
+    token = Tokenizer.from_file(str(path)).token_to_id(tag) if path.is_file() else None
+    if isinstance(token, int):
+        return token
+    what = f"has no token {tag!r}" if path.is_file() else "has no tokenizer.json"
+    raise ConfigError(
+        f"prm.model {model.id!r} {what}: give prm.step_tag, or "
+        "--pooler-config with its step_tag_id in prm.server.args"
+    )
+
+
+def _find_tokenizer(model: ModelSpec, base: Path) -> Path:
+    if is_local(model):
+        return Path(resolve_model(model, base).location) / "tokenizer.json"
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.utils import httpx
+
+    try:
+        return Path(hf_hub_download(model.id, "tokenizer.json", revision=model.revision))
+    except (HfHubHTTPError, HFValidationError, OSError, httpx.HTTPError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigError(f"prm.model {model.id!r}: no tokenizer.json ({reason})") from error
+
+
+def _has_flag(server: ServerSpec, flag: str) -> bool:
+    names = [arg.partition("=")[0].replace("_", "-") for arg in server.args]
+    return any(name == flag or name.startswith(f"{flag}.") for name in names)
+
+
+def _make_asker(server: Endpoint) -> Asker:
+    from butwait.pipelines.sampling.vllm_server import find_death
+
+    pid, log_path = server.server_pid, Path(server.log_path)
+    return Asker(
+        server.url,
+        patience=Patience(request_timeout_s=server.request_timeout_s, n_retries=server.n_retries),
+        api_key=server.api_key.get_secret_value() if server.api_key else None,
+        find_death=report_no_death if pid is None else partial(find_death, pid, log_path),
+    )
