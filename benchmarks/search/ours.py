@@ -19,12 +19,12 @@ from benchmarks.search.questions import make_plan, make_question
 from benchmarks.search.setting import Clock, Job, read_job, write_result
 from butwait.pipelines.sampling.batches import BatchClient
 from butwait.pipelines.sampling.connect import connect
+from butwait.pipelines.sampling.http import Asker
 from butwait.pipelines.sampling.steps import StepSampler
 from butwait.pipelines.search.finish import SearchOutcome
-from butwait.pipelines.search.question import search_question
-from butwait.pipelines.sampling.http import Asker
-from butwait.schemas.scoring import Scorer, ScoreRequest
+from butwait.pipelines.search.searcher import Searcher
 from butwait.schemas.sampling import ModelIdentity
+from butwait.schemas.scoring import Scorer, ScoreRequest
 
 
 class FreeScorer:
@@ -70,9 +70,8 @@ async def run(job: Job) -> dict[str, Any]:
     before_mb = peak_mb()
     clock = Clock()
     count_requests(client.asker, clock, record)
-    outcomes: list[SearchOutcome] = await asyncio.gather(
-        *(search_question(question, plan, steps, scorer) for question in questions)
-    )
+    searcher = Searcher(plan, steps, scorer)
+    outcomes: list[SearchOutcome] = await asyncio.gather(*map(searcher.search, questions))
     result = clock.read()
     await batches.close()
     await scorer.close()

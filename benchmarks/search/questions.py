@@ -19,7 +19,7 @@ from butwait.pipelines.search.question import SearchPlan
 from butwait.pipelines.stages.sample_question import AskPlan
 from butwait.schemas.question import Question
 from butwait.schemas.recipe import SamplingSpec
-from butwait.schemas.recipe_search import SearchSpec
+from butwait.schemas.recipe_search import PrmSpec, SearchSpec
 from butwait.schemas.sampling import ModelIdentity
 from butwait.transforms.prompts import read_prompt
 
@@ -57,7 +57,8 @@ def make_plan(
     *,
     seed: int = 0,
     temperature: float = TEMPERATURE,
-    prm: ModelIdentity | None = None,
+    prm: PrmSpec | None = None,
+    scorer: ModelIdentity | None = None,
 ) -> SearchPlan:
     """A search as a recipe would ask for it, with the limits that all sides share."""
     sampling = SamplingSpec(temperature=temperature, max_tokens=MAX_STEP_TOKENS, prompt="qwen")
@@ -73,4 +74,5 @@ def make_plan(
         r1_derived=False,
     )
     limits = {"max_step_tokens": MAX_STEP_TOKENS, "max_steps": MAX_STEPS, "separator": SEPARATOR}
-    return SearchPlan(ask=ask, spec=_SEARCH.validate_python({**limits, **search}), prm=prm)
+    spec = _SEARCH.validate_python({**limits, **search})
+    return SearchPlan(ask=ask, spec=spec, prm=prm, scorer=scorer)

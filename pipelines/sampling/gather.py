@@ -177,12 +177,16 @@ class Gather(Generic[Q, A]):
         """Take a batch's items, one a group in turn."""
         taken: list[_Place[Q, A]] = []
         while self._queues and len(taken) < self._max_batch:
-            group, queue = self._queues.popitem(last=False)
-            place = queue.popleft()
-            if queue:
-                self._queues[group] = queue
-            if not place.answer.done():
-                taken.append(place)
+            group, queue = next(iter(self._queues.items()))
+            has_all = not taken
+            while queue and len(taken) < self._max_batch:
+                place = queue.popleft()
+                if not place.answer.done():
+                    taken.append(place)
+            if not queue:
+                del self._queues[group]
+            elif has_all:
+                self._queues.move_to_end(group)
         self._n_pending -= len(taken)
         return taken
 
