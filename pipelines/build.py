@@ -17,6 +17,7 @@ from butwait.pipelines.replay import partition_recordings
 from butwait.pipelines.resolve import Resolved, resolve
 from butwait.pipelines.run_folder import STAGES, RunFolder
 from butwait.pipelines.sampling.engine import open_sampler
+from butwait.pipelines.sampling.together import open_together
 from butwait.pipelines.scoring.engine import ScorerEndpoint, open_scorer
 from butwait.pipelines.stages.audit import AuditPlan, make_ledger
 from butwait.pipelines.stages.card import write_card
@@ -223,17 +224,15 @@ class _Build:
             return "cache"
         model = self.recipe.model
         assert model is not None
-        with (
-            open_sampler(
-                model,
-                self.recipe.server,
-                base=self.options.base,
-                log_dir=self.run.logs,
-                say=self.options.say,
-                api_key=self.options.api_key,
-            ) as endpoint,
-            self._scorer() as scorer,
-        ):
+        policy = open_sampler(
+            model,
+            self.recipe.server,
+            base=self.options.base,
+            log_dir=self.run.logs,
+            say=self.options.say,
+            api_key=self.options.api_key,
+        )
+        with open_together(policy, self._scorer()) as (endpoint, scorer):
             engine = Engine(self.resolved.identity, endpoint=endpoint, scorer=scorer)
             self._run_blocks(engine, "trajectories")
             return endpoint.identity.engine

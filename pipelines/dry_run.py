@@ -8,14 +8,22 @@ import itertools
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from butwait.pipelines.cache import SqliteCache
 from butwait.pipelines.engines import Engine, OpenEngine
 from butwait.pipelines.resolve import Resolved, resolve
 from butwait.pipelines.sampling.engine import open_sampler
+from butwait.pipelines.sampling.together import open_together
+from butwait.pipelines.scoring.engine import open_scorer
+from butwait.pipelines.search.finish import SearchOutcome
+from butwait.pipelines.search.searcher import Searcher
 from butwait.pipelines.sources import plan_pieces, read_piece
 from butwait.pipelines.stages.sample_question import Outcome, sample_question, sample_request
+from butwait.pipelines.tree_view import outline
 from butwait.schemas.errors import SourceError
 from butwait.schemas.question import Question
 from butwait.schemas.recipe import Recipe
@@ -41,14 +49,28 @@ def dry_run(recipe: Recipe, options: BuildOptions) -> None:
     questions = list(itertools.islice(_questions(resolved), N_QUESTIONS))
     if not questions:
         raise SourceError("no usable question in the sources; a build would keep nothing")
-    outcomes, seconds = _sample(recipe, resolved, options, questions)
+    looks, seconds = _sample(recipe, resolved, options, questions)
     # After sampling: an engine that was started here has its tokenizer on disk by now.
     _print_prompt(questions[0], resolved)
-    _print_samples(questions, outcomes)
+    _print_samples(questions, looks)
     if resolved.replay is None:
-        _print_estimate(recipe, resolved, outcomes, seconds)
+        _print_estimate(recipe, resolved, looks, seconds)
     else:
         print("\nestimate: recordings are read, nothing is sampled")
+
+
+@dataclass(frozen=True)
+class Look:
+    """What two questions are looked at for: their samples, and their search where there is one."""
+
+    samples: Outcome
+    search: SearchOutcome | None
+
+    @property
+    def tokens(self) -> list[int]:
+        """Tokens of each sample, and of the search as a whole."""
+        sampled = [t.n_completion_tokens for t in self.samples.trajectories]
+        return sampled + ([self.search.tree.usage.n_tokens] if self.search else [])
 
 
 def _questions(resolved: Resolved) -> Iterator[Question]:
@@ -63,7 +85,7 @@ def _questions(resolved: Resolved) -> Iterator[Question]:
 
 def _sample(
     recipe: Recipe, resolved: Resolved, options: BuildOptions, questions: Sequence[Question]
-) -> tuple[list[Outcome], float]:
+) -> tuple[list[Look], float]:
     """Return the outcomes and the seconds of sampling, without those of a server's start."""
     with tempfile.TemporaryDirectory(prefix="butwait-dry-run-") as temporary:
         folder = Path(temporary)
@@ -73,44 +95,60 @@ def _sample(
             partition_recordings(resolved.replay, recipe.shards, folder)
             assert recipe.replay is not None
             engine = Engine(resolved.identity, recordings=folder, n_replayed=recipe.replay.n)
-            return asyncio.run(_ask(engine, resolved, questions, recipe.shards))
+            return asyncio.run(_ask(engine, resolved, questions, recipe.shards, folder))
         assert recipe.model is not None
-        with open_sampler(
-            recipe.model,
-            recipe.server,
-            base=options.base,
-            log_dir=folder,
-            say=options.say,
-            api_key=options.api_key,
-        ) as endpoint:
-            engine = Engine(resolved.identity, endpoint=endpoint)
-            return asyncio.run(_ask(engine, resolved, questions, recipe.shards))
+        shared: dict[str, Any] = {
+            "base": options.base,
+            "log_dir": folder,
+            "say": options.say,
+            "api_key": options.api_key,
+        }
+        prm = resolved.search.prm if resolved.search is not None else None
+        policy = open_sampler(recipe.model, recipe.server, **shared)
+        judge = open_scorer(prm, **shared) if prm is not None else nullcontext()
+        with open_together(policy, judge) as (endpoint, scorer):
+            engine = Engine(resolved.identity, endpoint=endpoint, scorer=scorer)
+            return asyncio.run(_ask(engine, resolved, questions, recipe.shards, folder))
 
 
 async def _ask(
-    engine: Engine, resolved: Resolved, questions: Sequence[Question], n_shards: int
-) -> tuple[list[Outcome], float]:
+    engine: Engine,
+    resolved: Resolved,
+    questions: Sequence[Question],
+    n_shards: int,
+    folder: Path,
+) -> tuple[list[Look], float]:
     opened = OpenEngine(engine)
     begun = time.monotonic()
+    cache = SqliteCache(folder / "cache.sqlite")  # of this look alone: nothing is kept
+    searcher = opened.searcher(resolved.search, cache) if resolved.search is not None else None
     try:
-        outcomes = await asyncio.gather(
+        looks = await asyncio.gather(
             *(
-                _ask_one(opened, resolved, question, shard_of(question.id, n_shards))
+                _ask_one(opened, searcher, resolved, question, shard_of(question.id, n_shards))
                 for question in questions
             )
         )
-        return outcomes, time.monotonic() - begun
+        return looks, time.monotonic() - begun
     finally:
         await opened.close()
+        cache.close()
 
 
 async def _ask_one(
-    opened: OpenEngine, resolved: Resolved, question: Question, shard: int
-) -> Outcome:
+    opened: OpenEngine,
+    searcher: Searcher | None,
+    resolved: Resolved,
+    question: Question,
+    shard: int,
+) -> Look:
     sampler = opened.sampler(shard)
     assert sampler is not None, "a dry run has an endpoint or recordings"
     n = await opened.n_samples(question, shard)
-    return await sample_question(question, sampler, resolved.ask, n)
+    samples = Outcome((), ())
+    if n is not None or resolved.ask.sampling.n > 0:
+        samples = await sample_question(question, sampler, resolved.ask, n)
+    return Look(samples, await searcher.search(question) if searcher is not None else None)
 
 
 def _print_prompt(question: Question, resolved: Resolved) -> None:
@@ -145,26 +183,30 @@ def _render(messages: Sequence[Message] | None, resolved: Resolved) -> str:
         return f"(the server applies its own chat template; no tokenizer here: {what[:200]})"
 
 
-def _print_samples(questions: Sequence[Question], outcomes: Sequence[Outcome]) -> None:
-    for question, outcome in zip(questions, outcomes, strict=True):
+def _print_samples(questions: Sequence[Question], looks: Sequence[Look]) -> None:
+    for question, look in zip(questions, looks, strict=True):
         print(f"\nquestion {question.id}, gold answer {question.gold}: {question.problem[:_SHOWN]}")
-        for trajectory in outcome.trajectories[:2]:
+        for trajectory in look.samples.trajectories[:2]:
             print(f"  [{trajectory.id[26:]}: {trajectory.verdict}] {trajectory.text[:_SHOWN]!r}")
-        for letter in outcome.letters[:1]:
+        letters = look.samples.letters
+        if look.search is not None:
+            for line in outline(look.search.tree):
+                print(f"  {line}")
+            letters += (look.search.letter,) if look.search.letter else ()
+        for letter in letters[:1]:
             print(f"  refused: {letter.reason}: {letter.detail}")
 
 
 def _print_estimate(
-    recipe: Recipe, resolved: Resolved, outcomes: Sequence[Outcome], seconds: float
+    recipe: Recipe, resolved: Resolved, looks: Sequence[Look], seconds: float
 ) -> None:
-    tokens = [t.n_completion_tokens for o in outcomes for t in o.trajectories]
+    tokens = [n for look in looks for n in look.tokens]
     if not tokens:
         print("\nno sample came back: no estimate")
         return
-    per_question = sum(tokens) / len(outcomes)
+    per_question = sum(tokens) / len(looks)
     print(
-        f"\nestimate: {per_question:.0f} completion tokens a question "
-        f"({len(tokens) / len(outcomes):.0f} samples of {sum(tokens) / len(tokens):.0f})"
+        f"\nestimate: {per_question:.0f} completion tokens a question ({_describe(recipe, looks)})"
     )
     n_questions = sum(1 for _ in _questions(resolved)) if _is_local(recipe) else N_REMOTE
     total = per_question * n_questions
@@ -173,6 +215,18 @@ def _print_estimate(
         f"{n_questions} questions: {total:.0f} tokens; at the {rate:.0f} tokens/s of these two "
         f"questions alone {total / rate:.0f} s at most (a full server is faster)"
     )
+
+
+def _describe(recipe: Recipe, looks: Sequence[Look]) -> str:
+    sampled = [t.n_completion_tokens for look in looks for t in look.samples.trajectories]
+    parts = []
+    if sampled:
+        mean = sum(sampled) / len(sampled)
+        parts.append(f"{len(sampled) / len(looks):.0f} samples of {mean:.0f}")
+    if recipe.search is not None:
+        spent = sum(look.search.tree.usage.n_tokens for look in looks if look.search) / len(looks)
+        parts.append(f"a {recipe.search.method} search of {spent:.0f}")
+    return ", ".join(parts)
 
 
 def _is_local(recipe: Recipe) -> bool:

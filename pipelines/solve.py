@@ -6,7 +6,7 @@ import asyncio
 import json
 import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from butwait.pipelines.engines import Engine, OpenEngine
 from butwait.pipelines.recipe_file import check_recipe, read_document
 from butwait.pipelines.resolve import identify_policy, plan_search
 from butwait.pipelines.sampling.engine import open_sampler
+from butwait.pipelines.sampling.together import open_together
 from butwait.pipelines.scoring.engine import open_scorer
 from butwait.pipelines.search.finish import SearchOutcome
 from butwait.pipelines.search.question import SearchPlan
@@ -91,10 +92,9 @@ def solve_question(
             "say": options.say,
             "api_key": options.api_key,
         }
-        endpoint = stack.enter_context(open_sampler(recipe.model, recipe.server, **shared))
-        scorer = None
-        if plan.prm is not None:
-            scorer = stack.enter_context(open_scorer(plan.prm, **shared))
+        policy = open_sampler(recipe.model, recipe.server, **shared)
+        judge = open_scorer(plan.prm, **shared) if plan.prm is not None else nullcontext()
+        endpoint, scorer = stack.enter_context(open_together(policy, judge))
         engine = Engine(identity, endpoint=endpoint, scorer=scorer)
         cache = SqliteCache(options.cache)
         stack.callback(cache.close)

@@ -63,9 +63,7 @@ def test_only_the_product_factorises_over_steps(rewards: list[float], step: floa
 
 
 @pytest.mark.parametrize(("rewards", "how"), [([], "prod"), ([], "model"), ([0.1, 0.2], "model")])
-def test_an_aggregation_wants_its_number_of_rewards(
-    rewards: list[float], how: Aggregation
-) -> None:
+def test_an_aggregation_wants_its_number_of_rewards(rewards: list[float], how: Aggregation) -> None:
     with pytest.raises(WeightError, match="cannot be aggregated"):
         aggregate(rewards, how)
 
