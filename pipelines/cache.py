@@ -79,6 +79,8 @@ def _search_shape(request: SampleRequest) -> dict[str, object]:
         shape["seeded"] = False
     if request.with_tokens:
         shape["tokens"] = True
+    if request.with_log_probs:
+        shape["log_probs"] = True
     if request.prefix_tokens is not None:
         shape["prefix_tokens"] = list(request.prefix_tokens)
     return shape

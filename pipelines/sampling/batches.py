@@ -90,9 +90,10 @@ class BatchClient:
 
     async def _send(self, items: list[Item]) -> list[Completion | RequestRefused]:
         """Answer a batch; samples with other parameters travel apart."""
-        groups: dict[tuple[SamplingParameters, bool], list[int]] = {}
+        groups: dict[tuple[SamplingParameters, bool, bool], list[int]] = {}
         for place, item in enumerate(items):
-            key = (item.request.parameters, item.request.with_tokens)
+            wanted = item.request
+            key = (wanted.parameters, wanted.with_tokens, wanted.with_log_probs)
             groups.setdefault(key, []).append(place)
         answers: dict[int, Completion | RequestRefused] = {}
         for places in groups.values():
@@ -106,7 +107,7 @@ class BatchClient:
         payload = write_sampling(request, self._client.served_name)
         del payload["seed"]
         payload |= {"prompt": [item.prompt for item in items], "n": 1}
-        if request.with_tokens:
+        if request.with_log_probs:
             payload["logprobs"] = 0
         wanted = [(item.request, item.index, len(item.prompt)) for item in items]
         try:
