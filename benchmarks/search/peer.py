@@ -61,9 +61,7 @@ class PooledRewards(AbstractProcessRewardModel):
         """Score each prefix as one step, the way ``model`` aggregation does."""
         if not steps:
             return []
-        head = (
-            f"<|system|>{self._system}<|end|><|user|>{prompt_or_messages}<|end|><|assistant|>"
-        )
+        head = f"<|system|>{self._system}<|end|><|user|>{prompt_or_messages}<|end|><|assistant|>"
         body = {
             "model": self._model,
             "input": [head + step.rstrip() + STEP_TAG for step in steps],

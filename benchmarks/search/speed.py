@@ -122,7 +122,9 @@ def spent_s(pid: int) -> float:
 def count_tokens(url: str) -> int:
     """Tokens that a server has generated since it started."""
     text = httpx.get(f"{url}/metrics", trust_env=False).text
-    return int(sum(map(float, re.findall(r"^vllm:generation_tokens_total\{.*\} (\S+)", text, re.M))))
+    return int(
+        sum(map(float, re.findall(r"^vllm:generation_tokens_total\{.*\} (\S+)", text, re.M)))
+    )
 
 
 def run_side(side: Side, job: Job, peer_python: str, servers: Sequence[Server]) -> dict[str, Any]:
