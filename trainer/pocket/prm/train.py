@@ -1,0 +1,224 @@
+"""Train the pocket process reward model on labelled samples, one CPU thread, counted in steps.
+
+The loss is the cross-entropy of "right so far" at the tags, the same at all other tokens of the
+solution, and a little next-token loss at the old trunk's last layer on what is right, so that the
+trunk goes on knowing what should come. Optimiser: Muon on the matrices inside the layers, AdamW on
+the rest; the trunk learns more slowly than what is new.
+
+    python -m butwait.trainer.pocket.prm.train trainer/pocket/checkpoints/scorer \\
+        --policy trainer/pocket/checkpoints/policy --samples build/pocket/prm/samples.jsonl \\
+        --questions pipelines/pocket/data/validation.jsonl \\
+        --out trainer/pocket/checkpoints/prm
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from butwait.trainer.pocket.examples import draw_batches
+from butwait.trainer.pocket.model import read_record
+from butwait.trainer.pocket.prm.examples import (
+    IGNORED,
+    LabelledExample,
+    encode_solution,
+    pad_labelled,
+    read_solutions,
+)
+from butwait.trainer.pocket.prm.measure import Sampled, measure_ranking, sample_solutions
+from butwait.trainer.pocket.prm.model import TAG, grow_scorer, save_prm
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the reward model is trained; rates fall linearly to zero after a short rise."""
+
+    n_new_layers: int = 2
+    n_steps: int = 1_200
+    batch_size: int = 32
+    n_warmup: int = 40
+    lr_muon: float = 0.02
+    lr_adamw: float = 3e-3
+    trunk_factor: float = 0.25
+    token_weight: float = 1.0
+    next_token_weight: float = 0.2
+
+    def lr_factor(self, step: int) -> float:
+        """Factor of the base rates at a step (0-based)."""
+        return min(1.0, (step + 1) / self.n_warmup) * (1 - step / self.n_steps)
+
+
+def make_optimizers(prm: Any, lm_norm: Any, n_old_layers: int, plan: Plan) -> list[Any]:
+    """Make Muon and AdamW, each with a slower group for the old trunk."""
+    import torch
+
+    old = ("model.embed", *(f"model.layers.{i}." for i in range(n_old_layers)))
+    groups: dict[tuple[bool, bool], list[Any]] = {}
+    for name, weight in prm.named_parameters():
+        matrix = ".layers." in name and weight.ndim == 2
+        groups.setdefault((matrix, name.startswith(old)), []).append(weight)
+    groups[False, False].append(lm_norm)
+
+    def list_groups(matrix: bool, rate: float) -> list[dict[str, Any]]:
+        slow = {"params": groups[matrix, True], "lr": rate * plan.trunk_factor}
+        return [slow, {"params": groups[matrix, False], "lr": rate}]
+
+    muon = torch.optim.Muon(
+        list_groups(True, plan.lr_muon), lr=plan.lr_muon, weight_decay=0.0, momentum=0.95
+    )
+    adamw = torch.optim.AdamW(
+        list_groups(False, plan.lr_adamw), lr=plan.lr_adamw, betas=(0.9, 0.95), weight_decay=0.0
+    )
+    return [muon, adamw]
+
+
+def compute_losses(
+    prm: Any, lm_norm: Any, n_old_layers: int, ids: Any, labels: Any, tag_id: int
+) -> tuple[Any, Any, Any]:
+    """Compute the three losses: at the tags, at the other judged tokens, of the next token."""
+    import torch
+    from torch.nn.functional import cross_entropy, rms_norm
+
+    output = prm["model"](input_ids=ids, use_cache=False, output_hidden_states=True)
+    tagged = ids == tag_id
+    others = (labels != IGNORED) & ~tagged
+    hidden = output.last_hidden_state
+    at_tags = cross_entropy(prm["score"](hidden[tagged]), labels[tagged])
+    elsewhere = cross_entropy(prm["score"](hidden[others]), labels[others])
+    follows = torch.zeros_like(tagged)
+    follows[:, :-1] = (labels[:, 1:] == 1) & ~tagged[:, 1:]
+    targets = ids.roll(-1, 1)[follows]
+    below = output.hidden_states[n_old_layers][follows]
+    below = rms_norm(below, lm_norm.shape, lm_norm, prm["model"].config.rms_norm_eps)
+    table = prm["model"].embed_tokens.weight
+    return at_tags, elsewhere, cross_entropy(below @ table.T, targets)
+
+
+def run_training(
+    prm: Any,
+    tokenizer: Any,
+    examples: Sequence[LabelledExample],
+    held_out: Sequence[Sampled],
+    plan: Plan,
+    seed: int,
+) -> list[dict[str, float]]:
+    """Train in place.
+
+    Returns:
+        The learning curve, a point every 50 steps: mean losses since the last one, CPU seconds;
+        every 200 steps and at the end also the ranking on ``held_out``.
+    """
+    import torch
+
+    n_old_layers = len(prm["model"].layers) - plan.n_new_layers
+    tag_id = tokenizer.convert_tokens_to_ids(TAG)
+    lm_norm = torch.nn.Parameter(prm["model"].norm.weight.detach().clone())
+    optimizers = make_optimizers(prm, lm_norm, n_old_layers, plan)
+    rates = [[group["lr"] for group in o.param_groups] for o in optimizers]
+    curve: list[dict[str, float]] = []
+    seen: list[list[float]] = []
+    prm.train()
+    for step, batch in enumerate(draw_batches(examples, plan.batch_size, seed)):
+        for optimizer, base in zip(optimizers, rates, strict=True):
+            for group, rate in zip(optimizer.param_groups, base, strict=True):
+                group["lr"] = rate * plan.lr_factor(step)
+            optimizer.zero_grad(set_to_none=True)
+        ids, labels = pad_labelled(batch, tokenizer.pad_token_id)
+        tags, tokens, following = compute_losses(prm, lm_norm, n_old_layers, ids, labels, tag_id)
+        (tags + plan.token_weight * tokens + plan.next_token_weight * following).backward()
+        torch.nn.utils.clip_grad_norm_(prm.parameters(), 1.0)
+        for optimizer in optimizers:
+            optimizer.step()
+        seen.append([tags.item(), tokens.item(), following.item()])
+        if (step + 1) % 50 == 0:
+            curve.append(_mark_curve(step + 1, seen[-50:]))
+            if (step + 1) % 200 == 0 or step + 1 == plan.n_steps:
+                prm.eval()
+                curve[-1] |= {"ranking": measure_ranking(prm, tokenizer, held_out)}
+                prm.train()
+            print(curve[-1], flush=True)
+    prm.eval()
+    return curve
+
+
+def _mark_curve(step: int, seen: Sequence[Sequence[float]]) -> dict[str, float]:
+    means = [round(sum(column) / len(seen), 4) for column in zip(*seen, strict=True)]
+    names = ("tag_loss", "token_loss", "next_token_loss")
+    return {"step": step, **dict(zip(names, means, strict=True)), "cpu_s": _cpu_s()}
+
+
+def _cpu_s() -> float:
+    return round(time.process_time(), 1)
+
+
+def draw_examples(tokenizer: Any, samples: Path, n: int, seed: int) -> list[LabelledExample]:
+    """Encode ``n`` solutions in seeded order; a file with fewer is gone through again."""
+    rng = random.Random(seed)
+    pairs = list(read_solutions(samples, seed))
+    examples: list[LabelledExample] = []
+    while len(examples) < n:
+        chosen = rng.sample(pairs, min(len(pairs), n - len(examples)))
+        examples += [encode_solution(tokenizer, record, text, rng) for record, text in chosen]
+    return examples
+
+
+def train_prm(
+    scorer: Path, policy: Path, samples: Path, questions: Path, out: Path, plan: Plan, seed: int
+) -> None:
+    """Grow the scorer, train it, and save the reward model with its record."""
+    import torch
+    import transformers
+
+    torch.set_num_threads(1)
+    prm, tokenizer = grow_scorer(scorer, plan.n_new_layers, seed)
+    held_out = sample_solutions(policy, questions, 8, 0.8, seed)
+    examples = draw_examples(tokenizer, samples, plan.n_steps * plan.batch_size, seed)
+    torch.manual_seed(seed)
+    curve = run_training(prm, tokenizer, examples, held_out, plan, seed)
+    record = {
+        "stage": "prm",
+        "seed": seed,
+        "started_from": read_record(scorer)["sha256"],
+        "samples_from": read_record(policy)["sha256"],
+        "n_parameters": sum(weight.numel() for weight in prm.parameters()),
+        "step_tag": TAG,
+        "step_tag_id": tokenizer.convert_tokens_to_ids(TAG),
+        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+        "cpu_s": _cpu_s(),
+        "plan": asdict(plan),
+        "curve": curve,
+    }
+    save_prm(prm, tokenizer, out, record)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train with the plan's numbers or those that the command line gives."""
+    parser = argparse.ArgumentParser(description="Train the pocket process reward model.")
+    parser.add_argument("scorer", type=Path, help="Llama checkpoint whose trunk is grown")
+    parser.add_argument("--policy", type=Path, required=True, help="sampled for the curve")
+    parser.add_argument("--samples", type=Path, required=True, help="JSON Lines of samples")
+    parser.add_argument("--questions", type=Path, required=True, help="validation split")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint folder to write")
+    parser.add_argument("--seed", type=int, default=0)
+    for name, value in asdict(Plan()).items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
+    flags = vars(parser.parse_args(argv))
+    plan = Plan(**{name: flags[name] for name in asdict(Plan())})
+    train_prm(
+        flags["scorer"],
+        flags["policy"],
+        flags["samples"],
+        flags["questions"],
+        flags["out"],
+        plan,
+        flags["seed"],
+    )
+
+
+if __name__ == "__main__":
+    main()
