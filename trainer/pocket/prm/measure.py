@@ -101,10 +101,13 @@ def score_solutions(
     return [[next(scores) for _ in s.texts] for s in samples]
 
 
-def measure_ranking(prm: Any, tokenizer: Any, samples: Sequence[Sampled]) -> float:
-    """Rank whole samples inside their problems; the mean in per cent."""
+def measure_ranking(prm: Any, tokenizer: Any, samples: Sequence[Sampled]) -> dict[str, float]:
+    """Rank whole samples inside their problems, all and in the full manner; means in per cent."""
     scored = score_solutions(prm, tokenizer, samples, SYSTEM, tagged=False)
-    return _rank_whole(samples, scored, full_only=False)["mean"]
+    return {
+        "ranking": _rank_whole(samples, scored, full_only=False)["mean"],
+        "ranking_full_manner": _rank_whole(samples, scored, full_only=True)["mean"],
+    }
 
 
 def _rank_whole(

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from butwait.trainer.pocket.model import hash_weights, load_checkpoint, update_record
+from butwait.trainer.pocket.model import hash_weights, update_record
 
 TAG = "<extra_0>"
 ARCHITECTURE = "Qwen2ForProcessRewardModel"
@@ -22,79 +22,28 @@ WEIGHTS = "model.safetensors"
 N_LABELS = 2
 
 
-def grow_scorer(folder: Path, n_new_layers: int, seed: int) -> tuple[Any, Any]:
-    """Make the untrained reward model from a Llama checkpoint.
-
-    Returns:
-        A module with ``model`` and ``score`` (float32), and the tokenizer with ``TAG``; the tag
-        starts with the blank line's embedding.
-    """
-    import torch
-
-    llama, tokenizer = load_checkpoint(folder)
-    blank_id = tokenizer.convert_tokens_to_ids("ĊĊ")
-    tokenizer.add_special_tokens(
-        {"extra_special_tokens": [TAG]}, replace_extra_special_tokens=False
-    )
-    torch.manual_seed(seed)
-    config = _make_config(llama.config, len(tokenizer), n_new_layers)
-    prm = _make_module(config)
-    weights = llama.model.state_dict()
-    table = weights.pop("embed_tokens.weight")
-    prm["model"].load_state_dict(weights, strict=False)
-    with torch.no_grad():
-        prm["model"].embed_tokens.weight.copy_(torch.cat([table, table[blank_id : blank_id + 1]]))
-        for layer in prm["model"].layers:
-            for name in ("q_proj", "k_proj", "v_proj"):
-                getattr(layer.self_attn, name).bias.zero_()
-        for layer in prm["model"].layers[llama.config.num_hidden_layers :]:
-            layer.self_attn.o_proj.weight.zero_()
-            layer.mlp.down_proj.weight.zero_()
-    return prm, tokenizer
-
-
-def _make_config(llama: Any, n_tokens: int, n_new_layers: int) -> Any:
-    from transformers import Qwen2Config
-
-    return Qwen2Config(
-        architectures=[ARCHITECTURE],
-        vocab_size=n_tokens,
-        hidden_size=llama.hidden_size,
-        intermediate_size=llama.intermediate_size,
-        num_hidden_layers=llama.num_hidden_layers + n_new_layers,
-        num_attention_heads=llama.num_attention_heads,
-        num_key_value_heads=llama.num_key_value_heads,
-        max_position_embeddings=llama.max_position_embeddings,
-        rms_norm_eps=llama.rms_norm_eps,
-        rope_parameters=llama.rope_parameters,
-        tie_word_embeddings=True,
-        eos_token_id=llama.eos_token_id,
-        pad_token_id=llama.pad_token_id,
-        num_labels=N_LABELS,
-        dtype="bfloat16",
-    )
-
-
-def _make_module(config: Any) -> Any:
+def make_module(config: Any) -> Any:
+    """Make trunk and head; their weights have the names that vLLM reads."""
     from torch import nn
-    from transformers import Qwen2Model
+    from transformers import Qwen2Config, Qwen2Model
 
+    trunk = Qwen2Config.from_dict({**config.to_dict(), "model_type": "qwen2"})
     width = config.hidden_size
     score = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, N_LABELS))
-    return nn.ModuleDict({"model": Qwen2Model(config), "score": score})
+    return nn.ModuleDict({"model": Qwen2Model(trunk), "score": score})
 
 
 def load_prm(folder: Path) -> tuple[Any, Any]:
     """Load reward model (float32, evaluation mode) and tokenizer from a checkpoint folder."""
     from safetensors.torch import load_file
-    from transformers import AutoTokenizer, Qwen2Config
+    from transformers import AutoConfig, AutoTokenizer
 
-    prm = _make_module(Qwen2Config.from_pretrained(folder))
+    prm = make_module(AutoConfig.from_pretrained(folder))
     prm.load_state_dict(load_file(folder / WEIGHTS))
     return prm.float().eval(), AutoTokenizer.from_pretrained(folder)
 
 
-def save_prm(prm: Any, tokenizer: Any, folder: Path, record: dict[str, Any]) -> None:
+def save_prm(prm: Any, config: Any, tokenizer: Any, folder: Path, record: dict[str, Any]) -> None:
     """Write weights (bfloat16), configuration, tokenizer and the record with the SHA-256."""
     import torch
     from safetensors.torch import save_file
@@ -102,7 +51,7 @@ def save_prm(prm: Any, tokenizer: Any, folder: Path, record: dict[str, Any]) -> 
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: w.to(torch.bfloat16).contiguous() for name, w in prm.state_dict().items()}
     save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
-    config = json.dumps(prm["model"].config.to_diff_dict(), indent=2, sort_keys=True)
+    config = json.dumps(config.to_diff_dict(), indent=2, sort_keys=True)
     (folder / "config.json").write_text(config + "\n", encoding="utf-8")
     tokenizer.save_pretrained(folder)
     update_record(folder, {**record, "sha256": hash_weights(folder)})

@@ -30,8 +30,9 @@ from butwait.trainer.pocket.prm.examples import (
     pad_labelled,
     read_solutions,
 )
+from butwait.trainer.pocket.prm.grow import grow_scorer
 from butwait.trainer.pocket.prm.measure import Sampled, measure_ranking, sample_solutions
-from butwait.trainer.pocket.prm.model import TAG, grow_scorer, save_prm
+from butwait.trainer.pocket.prm.model import TAG, save_prm
 
 
 @dataclass(frozen=True)
@@ -44,59 +45,40 @@ class Plan:
     n_warmup: int = 40
     lr_muon: float = 0.02
     lr_adamw: float = 3e-3
-    trunk_factor: float = 0.25
     token_weight: float = 1.0
-    next_token_weight: float = 0.2
 
     def lr_factor(self, step: int) -> float:
         """Factor of the base rates at a step (0-based)."""
         return min(1.0, (step + 1) / self.n_warmup) * (1 - step / self.n_steps)
 
 
-def make_optimizers(prm: Any, lm_norm: Any, n_old_layers: int, plan: Plan) -> list[Any]:
-    """Make Muon and AdamW, each with a slower group for the old trunk."""
+def make_optimizers(prm: Any, n_frozen: int, plan: Plan) -> list[Any]:
+    """Freeze embeddings and trunk; make Muon for the new layers' matrices, AdamW for the rest."""
     import torch
 
-    old = ("model.embed", *(f"model.layers.{i}." for i in range(n_old_layers)))
-    groups: dict[tuple[bool, bool], list[Any]] = {}
+    frozen = ("model.embed", *(f"model.layers.{i}." for i in range(n_frozen)))
+    matrices, others = [], []
     for name, weight in prm.named_parameters():
-        matrix = ".layers." in name and weight.ndim == 2
-        groups.setdefault((matrix, name.startswith(old)), []).append(weight)
-    groups[False, False].append(lm_norm)
-
-    def list_groups(matrix: bool, rate: float) -> list[dict[str, Any]]:
-        slow = {"params": groups[matrix, True], "lr": rate * plan.trunk_factor}
-        return [slow, {"params": groups[matrix, False], "lr": rate}]
-
-    muon = torch.optim.Muon(
-        list_groups(True, plan.lr_muon), lr=plan.lr_muon, weight_decay=0.0, momentum=0.95
-    )
-    adamw = torch.optim.AdamW(
-        list_groups(False, plan.lr_adamw), lr=plan.lr_adamw, betas=(0.9, 0.95), weight_decay=0.0
-    )
+        if name.startswith(frozen):
+            weight.requires_grad_(False)
+        elif ".layers." in name and weight.ndim == 2:
+            matrices.append(weight)
+        else:
+            others.append(weight)
+    muon = torch.optim.Muon(matrices, lr=plan.lr_muon, weight_decay=0.0, momentum=0.95)
+    adamw = torch.optim.AdamW(others, lr=plan.lr_adamw, betas=(0.9, 0.95), weight_decay=0.0)
     return [muon, adamw]
 
 
-def compute_losses(
-    prm: Any, lm_norm: Any, n_old_layers: int, ids: Any, labels: Any, tag_id: int
-) -> tuple[Any, Any, Any]:
-    """Compute the three losses: at the tags, at the other judged tokens, of the next token."""
-    import torch
-    from torch.nn.functional import cross_entropy, rms_norm
+def compute_losses(prm: Any, ids: Any, labels: Any, tag_id: int) -> tuple[Any, Any]:
+    """Cross-entropy of the labels at the tags, and at the other judged tokens."""
+    from torch.nn.functional import cross_entropy
 
-    output = prm["model"](input_ids=ids, use_cache=False, output_hidden_states=True)
+    hidden = prm["model"](input_ids=ids, use_cache=False).last_hidden_state
     tagged = ids == tag_id
     others = (labels != IGNORED) & ~tagged
-    hidden = output.last_hidden_state
     at_tags = cross_entropy(prm["score"](hidden[tagged]), labels[tagged])
-    elsewhere = cross_entropy(prm["score"](hidden[others]), labels[others])
-    follows = torch.zeros_like(tagged)
-    follows[:, :-1] = (labels[:, 1:] == 1) & ~tagged[:, 1:]
-    targets = ids.roll(-1, 1)[follows]
-    below = output.hidden_states[n_old_layers][follows]
-    below = rms_norm(below, lm_norm.shape, lm_norm, prm["model"].config.rms_norm_eps)
-    table = prm["model"].embed_tokens.weight
-    return at_tags, elsewhere, cross_entropy(below @ table.T, targets)
+    return at_tags, cross_entropy(prm["score"](hidden[others]), labels[others])
 
 
 def run_training(
@@ -115,10 +97,9 @@ def run_training(
     """
     import torch
 
-    n_old_layers = len(prm["model"].layers) - plan.n_new_layers
+    n_frozen = len(prm["model"].layers) - plan.n_new_layers
     tag_id = tokenizer.convert_tokens_to_ids(TAG)
-    lm_norm = torch.nn.Parameter(prm["model"].norm.weight.detach().clone())
-    optimizers = make_optimizers(prm, lm_norm, n_old_layers, plan)
+    optimizers = make_optimizers(prm, n_frozen, plan)
     rates = [[group["lr"] for group in o.param_groups] for o in optimizers]
     curve: list[dict[str, float]] = []
     seen: list[list[float]] = []
@@ -129,17 +110,17 @@ def run_training(
                 group["lr"] = rate * plan.lr_factor(step)
             optimizer.zero_grad(set_to_none=True)
         ids, labels = pad_labelled(batch, tokenizer.pad_token_id)
-        tags, tokens, following = compute_losses(prm, lm_norm, n_old_layers, ids, labels, tag_id)
-        (tags + plan.token_weight * tokens + plan.next_token_weight * following).backward()
+        tags, tokens = compute_losses(prm, ids, labels, tag_id)
+        (tags + plan.token_weight * tokens).backward()
         torch.nn.utils.clip_grad_norm_(prm.parameters(), 1.0)
         for optimizer in optimizers:
             optimizer.step()
-        seen.append([tags.item(), tokens.item(), following.item()])
+        seen.append([tags.item(), tokens.item()])
         if (step + 1) % 50 == 0:
             curve.append(_mark_curve(step + 1, seen[-50:]))
             if (step + 1) % 200 == 0 or step + 1 == plan.n_steps:
                 prm.eval()
-                curve[-1] |= {"ranking": measure_ranking(prm, tokenizer, held_out)}
+                curve[-1] |= measure_ranking(prm, tokenizer, held_out)
                 prm.train()
             print(curve[-1], flush=True)
     prm.eval()
@@ -148,7 +129,7 @@ def run_training(
 
 def _mark_curve(step: int, seen: Sequence[Sequence[float]]) -> dict[str, float]:
     means = [round(sum(column) / len(seen), 4) for column in zip(*seen, strict=True)]
-    names = ("tag_loss", "token_loss", "next_token_loss")
+    names = ("tag_loss", "token_loss")
     return {"step": step, **dict(zip(names, means, strict=True)), "cpu_s": _cpu_s()}
 
 
@@ -175,7 +156,7 @@ def train_prm(
     import transformers
 
     torch.set_num_threads(1)
-    prm, tokenizer = grow_scorer(scorer, plan.n_new_layers, seed)
+    prm, config, tokenizer = grow_scorer(scorer, plan.n_new_layers, seed)
     held_out = sample_solutions(policy, questions, 8, 0.8, seed)
     examples = draw_examples(tokenizer, samples, plan.n_steps * plan.batch_size, seed)
     torch.manual_seed(seed)
@@ -193,7 +174,7 @@ def train_prm(
         "plan": asdict(plan),
         "curve": curve,
     }
-    save_prm(prm, tokenizer, out, record)
+    save_prm(prm, config, tokenizer, out, record)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
