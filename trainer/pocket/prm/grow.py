@@ -44,6 +44,7 @@ STILL = 15  # the rotary pair that hardly turns: what is compared there has no p
 FLAG_GAIN = 6.0
 SHARP_GAIN, FORBID, MARGIN = 8.0, 160.0, 12.0
 SURPRISE_GAIN = 0.1
+WORST_GAIN = 4.0
 LOUD, QUIET = 5.0, 0.2  # norm weights above the first new layer: what is fetched drowns the rest
 
 
@@ -85,6 +86,7 @@ def grow_scorer(folder: Path, n_new_layers: int, seed: int) -> tuple[Any, Any, A
             norm.weight[:N_WRITTEN] = QUIET
         _find_worst(second.self_attn, 0, width + SURPRISE, width + WORST)
         _find_worst(second.self_attn, 1, width + NEAR, width + WORST_NEAR)
+        _judge_worst(prm["score"], width)
     return prm, config, tokenizer
 
 
@@ -203,4 +205,13 @@ def _find_worst(attention: Any, head: int, source: int, target: int) -> None:
     attention.q_proj.bias[start + STILL] = 8.0
     attention.k_proj.weight[start + STILL, source] = 12.0
     attention.v_proj.weight[start, source] = 1.0
-    attention.o_proj.weight[target, start] = 3.0
+    attention.o_proj.weight[target, start] = WORST_GAIN
+
+
+def _judge_worst(score: Any, width: int) -> None:
+    """Set two units of the head: the greater the worst surprise, the less likely "right"."""
+    for unit, source in enumerate((WORST, WORST_NEAR)):
+        score[0].weight[unit] = 0.0
+        score[0].weight[unit, width + source] = 1.0
+        score[0].bias[unit] = 0.0
+        score[2].weight[:, unit] = score[2].weight.new_tensor([0.25, -0.25])

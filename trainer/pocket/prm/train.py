@@ -43,8 +43,8 @@ class Plan:
     n_steps: int = 1_200
     batch_size: int = 32
     n_warmup: int = 40
-    lr_muon: float = 0.02
-    lr_adamw: float = 3e-3
+    lr_muon: float = 0.005
+    lr_adamw: float = 2e-3
     token_weight: float = 1.0
 
     def lr_factor(self, step: int) -> float:
@@ -97,7 +97,7 @@ def run_training(
     """
     import torch
 
-    n_frozen = len(prm["model"].layers) - plan.n_new_layers
+    n_frozen = len(prm["model"].layers) - plan.n_new_layers + 1
     tag_id = tokenizer.convert_tokens_to_ids(TAG)
     optimizers = make_optimizers(prm, n_frozen, plan)
     rates = [[group["lr"] for group in o.param_groups] for o in optimizers]
