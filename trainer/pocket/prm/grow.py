@@ -12,7 +12,8 @@ therefore rank hardly better than chance. So the network is widened and layers a
   head). Its MLP adds up by how much other digits or operations were likelier than the written one:
   the *surprise*; and the same with a margin.
 - The second new layer looks for the greatest surprise so far. Everything else in it, and all of
-  any further layer, starts as the identity.
+  any further layer, starts as the identity; what follows from a surprise (a correction takes it
+  back, a box outweighs it) is learned there.
 
 What the trunk adds to the stream is divided by ``SHRINK`` (norms do not see it), so that new layers
 with ordinary weights are heard. Departs from the usual growth by identity layers alone, which was
@@ -64,30 +65,45 @@ def grow_scorer(folder: Path, n_new_layers: int, seed: int) -> tuple[Any, Any, A
     torch.manual_seed(seed)
     config = _make_config(llama.config, len(tokenizer), n_new_layers)
     prm = make_module(config)
-    n_old, width = llama.config.num_hidden_layers, llama.config.hidden_size
+    blank_id = tokenizer.convert_tokens_to_ids("ĊĊ")
     code_ids = tokenizer.convert_tokens_to_ids(CODED)
     with torch.no_grad():
-        for name, weight in prm.named_parameters():
-            if name.endswith("bias") and "score" not in name:
-                weight.zero_()
-        _widen_table(prm["model"], llama.model, code_ids, tokenizer)
-        for layer, old in zip(prm["model"].layers, llama.model.layers, strict=False):
-            _widen_layer(layer, old, width)
-        _keep_first_norm(prm["model"], llama.model, code_ids, width)
-        for layer in prm["model"].layers[n_old:]:
-            layer.self_attn.o_proj.weight.zero_()
-            layer.mlp.down_proj.weight.zero_()
-        first, second = prm["model"].layers[n_old : n_old + 2]
-        _fetch_logits(first, llama, code_ids, width)
-        _flag_answer(first, width)
-        _compare(first, width)
-        for norm in (second.input_layernorm, second.post_attention_layernorm, prm["model"].norm):
-            norm.weight.fill_(LOUD)
-            norm.weight[:N_WRITTEN] = QUIET
-        _find_worst(second.self_attn, 0, width + SURPRISE, width + WORST)
-        _find_worst(second.self_attn, 1, width + NEAR, width + WORST_NEAR)
-        _judge_worst(prm["score"], width)
+        _copy_trunk(prm["model"], llama.model, code_ids, blank_id)
+        _set_comparison(prm, llama, code_ids)
     return prm, config, tokenizer
+
+
+def _copy_trunk(model: Any, old: Any, code_ids: list[int], blank_id: int) -> None:
+    """Copy embeddings and layers; silence what was not copied."""
+    width = old.config.hidden_size
+    for name, weight in model.named_parameters():
+        if name.endswith("bias"):
+            weight.zero_()
+    _widen_table(model, old, code_ids, blank_id)
+    for layer, narrow in zip(model.layers, old.layers, strict=False):
+        _widen_layer(layer, narrow, width)
+    _keep_first_norm(model, old, code_ids, width)
+    for layer in model.layers[len(old.layers) :]:
+        layer.self_attn.o_proj.weight.zero_()
+        layer.mlp.down_proj.weight.zero_()
+
+
+def _set_comparison(prm: Any, llama: Any, code_ids: list[int]) -> None:
+    """Set the first new layer, two heads of the second, and two units of the head."""
+    width = llama.config.hidden_size
+    first, second, *further = prm["model"].layers[llama.config.num_hidden_layers :]
+    _fetch_logits(first, llama, code_ids, width)
+    _flag_answer(first, width)
+    _compare(first, width)
+    norms = [prm["model"].norm]
+    for layer in (second, *further):
+        norms += [layer.input_layernorm, layer.post_attention_layernorm]
+    for norm in norms:
+        norm.weight.fill_(LOUD)
+        norm.weight[:N_WRITTEN] = QUIET
+    _find_worst(second.self_attn, 0, width + SURPRISE, width + WORST)
+    _find_worst(second.self_attn, 1, width + NEAR, width + WORST_NEAR)
+    _judge_worst(prm["score"], width)
 
 
 def _make_config(llama: Any, n_tokens: int, n_new_layers: int) -> Any:
@@ -113,12 +129,11 @@ def _make_config(llama: Any, n_tokens: int, n_new_layers: int) -> Any:
     )
 
 
-def _widen_table(model: Any, old: Any, code_ids: list[int], tokenizer: Any) -> None:
-    """Copy the embeddings, all at one length, and set the codes; the tag copies the blank line."""
+def _widen_table(model: Any, old: Any, code_ids: list[int], blank_id: int) -> None:
+    """Copy the embeddings and set the codes; the tag, which is last, copies the blank line."""
     import torch
 
     table = old.embed_tokens.weight
-    blank_id = tokenizer.convert_tokens_to_ids("ĊĊ")
     rows = torch.cat([table, table[blank_id : blank_id + 1]])
     codes = torch.zeros(len(rows), CODE)
     codes[:, OTHER] = 1.0

@@ -1,9 +1,9 @@
 """Train the pocket process reward model on labelled samples, one CPU thread, counted in steps.
 
-The loss is the cross-entropy of "right so far" at the tags, the same at all other tokens of the
-solution, and a little next-token loss at the old trunk's last layer on what is right, so that the
-trunk goes on knowing what should come. Optimiser: Muon on the matrices inside the layers, AdamW on
-the rest; the trunk learns more slowly than what is new.
+The loss is the cross-entropy of "right so far" at the tags plus the same at all other tokens of the
+solution. What ``grow`` takes over or sets (embeddings, trunk, the comparing layer) stays as it is:
+trained along at ordinary rates, the comparison was gone after fifty steps and did not come back.
+Optimiser: Muon on the matrices of the learning layers, AdamW on the rest.
 
     python -m butwait.trainer.pocket.prm.train trainer/pocket/checkpoints/scorer \\
         --policy trainer/pocket/checkpoints/policy --samples build/pocket/prm/samples.jsonl \\
@@ -52,10 +52,14 @@ class Plan:
         return min(1.0, (step + 1) / self.n_warmup) * (1 - step / self.n_steps)
 
 
-def make_optimizers(prm: Any, n_frozen: int, plan: Plan) -> list[Any]:
-    """Freeze embeddings and trunk; make Muon for the new layers' matrices, AdamW for the rest."""
+def make_optimizers(prm: Any, plan: Plan) -> list[Any]:
+    """Freeze what is set; make Muon for the learning layers' matrices, AdamW for the rest.
+
+    Frozen are the embeddings, the trunk and the first new layer, which compares.
+    """
     import torch
 
+    n_frozen = len(prm["model"].layers) - plan.n_new_layers + 1
     frozen = ("model.embed", *(f"model.layers.{i}." for i in range(n_frozen)))
     matrices, others = [], []
     for name, weight in prm.named_parameters():
@@ -95,27 +99,18 @@ def run_training(
         The learning curve, a point every 50 steps: mean losses since the last one, CPU seconds;
         every 200 steps and at the end also the ranking on ``held_out``.
     """
-    import torch
-
-    n_frozen = len(prm["model"].layers) - plan.n_new_layers + 1
     tag_id = tokenizer.convert_tokens_to_ids(TAG)
-    optimizers = make_optimizers(prm, n_frozen, plan)
-    rates = [[group["lr"] for group in o.param_groups] for o in optimizers]
+    optimizers = make_optimizers(prm, plan)
+    base_rates = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
     curve: list[dict[str, float]] = []
-    seen: list[list[float]] = []
+    seen: list[tuple[float, float]] = []
     prm.train()
     for step, batch in enumerate(draw_batches(examples, plan.batch_size, seed)):
-        for optimizer, base in zip(optimizers, rates, strict=True):
-            for group, rate in zip(optimizer.param_groups, base, strict=True):
-                group["lr"] = rate * plan.lr_factor(step)
-            optimizer.zero_grad(set_to_none=True)
+        for optimizer, rate in zip(optimizers, base_rates, strict=True):
+            optimizer.param_groups[0]["lr"] = rate * plan.lr_factor(step)
         ids, labels = pad_labelled(batch, tokenizer.pad_token_id)
-        tags, tokens = compute_losses(prm, ids, labels, tag_id)
-        (tags + plan.token_weight * tokens).backward()
-        torch.nn.utils.clip_grad_norm_(prm.parameters(), 1.0)
-        for optimizer in optimizers:
-            optimizer.step()
-        seen.append([tags.item(), tokens.item()])
+        losses = compute_losses(prm, ids, labels, tag_id)
+        seen.append(_take_step(prm, optimizers, *losses, plan.token_weight))
         if (step + 1) % 50 == 0:
             curve.append(_mark_curve(step + 1, seen[-50:]))
             if (step + 1) % 200 == 0 or step + 1 == plan.n_steps:
@@ -125,6 +120,20 @@ def run_training(
             print(curve[-1], flush=True)
     prm.eval()
     return curve
+
+
+def _take_step(
+    prm: Any, optimizers: Sequence[Any], at_tags: Any, elsewhere: Any, weight: float
+) -> tuple[float, float]:
+    import torch
+
+    for optimizer in optimizers:
+        optimizer.zero_grad(set_to_none=True)
+    (at_tags + weight * elsewhere).backward()
+    torch.nn.utils.clip_grad_norm_(prm.parameters(), 1.0)
+    for optimizer in optimizers:
+        optimizer.step()
+    return at_tags.item(), elsewhere.item()
 
 
 def _mark_curve(step: int, seen: Sequence[Sequence[float]]) -> dict[str, float]:
