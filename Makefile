@@ -53,20 +53,22 @@ docs: setup ## write the recipe reference from the recipe models
 lock: $(STAMP) ## compile requirements/cpu.in to requirements/cpu.txt
 	requirements/compile $(BIN)/uv
 
-# One trunk, then policy and scorer side by side: about 800 CPU seconds, one thread a process.
+# One trunk, policy and scorer side by side, then the reward model that is made of both: one thread
+# a process.
 POCKET_DATA ?= pipelines/pocket/data
 POCKET_WORK ?= build/pocket
 POCKET_OUT ?= trainer/pocket/checkpoints
 POCKET := $(BIN)/python -m butwait.trainer.pocket
 POCKET_FROM := --corpus $(POCKET_WORK)/corpus --questions $(POCKET_DATA)/validation.jsonl
 
-pocket: setup ## retrain the pocket model and its scorer from nothing, and measure both
+pocket: setup ## retrain the pocket models from nothing (policy, scorer, reward model), and measure
 	$(BIN)/python -m butwait.pipelines.pocket.questions --out $(POCKET_DATA)
 	$(BIN)/python -m butwait.pipelines.pocket.corpus --out $(POCKET_WORK)/corpus
 	$(POCKET).train trunk $(POCKET_FROM) --out $(POCKET_WORK)/trunk
 	$(MAKE) -j2 pocket-policy pocket-scorer
+	$(MAKE) pocket-prm
 
-.PHONY: pocket-policy pocket-scorer
+.PHONY: pocket-policy pocket-scorer pocket-prm
 pocket-policy:
 	$(POCKET).train policy $(POCKET_FROM) --start $(POCKET_WORK)/trunk --out $(POCKET_OUT)/policy
 	$(POCKET).measure $(POCKET_OUT)/policy --questions $(POCKET_DATA)/test.jsonl
@@ -76,6 +78,17 @@ pocket-policy:
 pocket-scorer:
 	$(POCKET).train scorer $(POCKET_FROM) --start $(POCKET_WORK)/trunk --out $(POCKET_OUT)/scorer
 	$(POCKET).measure $(POCKET_OUT)/scorer --questions $(POCKET_DATA)/test.jsonl
+
+pocket-prm:
+	$(BIN)/python -m butwait.pipelines.pocket.questions --out $(POCKET_WORK)/prm --seed 1 \
+		--n-train 12000 --n-validation 0 --n-test 0
+	$(POCKET).prm.samples $(POCKET_OUT)/policy --questions $(POCKET_WORK)/prm/train.jsonl \
+		--out $(POCKET_WORK)/prm/samples.jsonl
+	$(POCKET).prm.train $(POCKET_OUT)/scorer --policy $(POCKET_OUT)/policy \
+		--samples $(POCKET_WORK)/prm/samples.jsonl --questions $(POCKET_DATA)/validation.jsonl \
+		--out $(POCKET_OUT)/prm
+	$(POCKET).prm.measure $(POCKET_OUT)/prm --policy $(POCKET_OUT)/policy \
+		--questions $(POCKET_DATA)/test.jsonl
 
 .PHONY: bench-verify
 bench-verify: setup ## the verifier against math-verify: accuracy, speed, memory, to docs/benchmarks.md

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from butwait.schemas.errors import SourceError
 from butwait.trainer.pocket.tokens import END
@@ -62,9 +62,20 @@ def encode_record(tokenizer: Any, record: dict[str, Any]) -> Example:
     return Example(encoding["input_ids"], learned)
 
 
+class HasIds(Protocol):
+    """Anything with token ids."""
+
+    @property
+    def ids(self) -> list[int]:
+        """Token ids of a whole chat."""
+
+
+Tokenized = TypeVar("Tokenized", bound=HasIds)
+
+
 def draw_batches(
-    examples: Sequence[Example], batch_size: int, seed: int
-) -> Iterator[list[Example]]:
+    examples: Sequence[Tokenized], batch_size: int, seed: int
+) -> Iterator[list[Tokenized]]:
     """Cut examples into batches of similar length; every full batch once, in seeded order."""
     rng = random.Random(seed)
     bucket_size = batch_size * BATCHES_A_BUCKET
