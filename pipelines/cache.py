@@ -51,6 +51,25 @@ def completion_key(identity: ModelIdentity, request: SampleRequest, index: int) 
     The question's id and the number of samples asked together are left out: neither changes what
     sample ``index`` is.
     """
+    return hashlib.sha256(_write_shape(identity, request, index).encode()).hexdigest()
+
+
+def completion_keys(identity: ModelIdentity, request: SampleRequest) -> list[str]:
+    """Return the keys of all samples of a request, whose prefix may be long, in little time."""
+    text = _write_shape(identity, request)
+    # Quotes inside strings are escaped in JSON: nothing but the key itself reads like this.
+    head, mark, tail = text.partition('"seed":')
+    tail = tail.removeprefix(str(request.seed))
+    begun = hashlib.sha256(f"{head}{mark}".encode())
+    keys = []
+    for index in range(request.n):
+        whole = begun.copy()
+        whole.update(f"{request.seed + index}{tail}".encode())
+        keys.append(whole.hexdigest())
+    return keys
+
+
+def _write_shape(identity: ModelIdentity, request: SampleRequest, index: int = 0) -> str:
     shape = {
         "version": KEY_VERSION,
         "model": identity.id,
@@ -63,13 +82,16 @@ def completion_key(identity: ModelIdentity, request: SampleRequest, index: int) 
         "seed": request.seed + index,
         **_search_shape(request),
     }
-    return hash_shape(shape)
+    return _write_canonical(shape)
 
 
 def hash_shape(shape: Mapping[str, object]) -> str:
     """Hash canonical JSON with SHA-256, in hexadecimal."""
-    text = json.dumps(shape, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_write_canonical(shape).encode()).hexdigest()
+
+
+def _write_canonical(shape: Mapping[str, object]) -> str:
+    return json.dumps(shape, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
 
 
 def _search_shape(request: SampleRequest) -> dict[str, object]:
@@ -79,6 +101,8 @@ def _search_shape(request: SampleRequest) -> dict[str, object]:
         shape["seeded"] = False
     if request.with_tokens:
         shape["tokens"] = True
+    if request.with_log_probs:
+        shape["log_probs"] = True
     if request.prefix_tokens is not None:
         shape["prefix_tokens"] = list(request.prefix_tokens)
     return shape

@@ -80,6 +80,9 @@ class _Search(Section):
     """How one answer is chosen: the best score (``argmax``), a draw by weight (``sample``), the
     most frequent answer (``vote``) or the one with most weight (``weighted_vote``). Answers are
     merged by the verifier's equivalence."""
+    log_probs: bool = True
+    """Whether every step keeps the sum of its tokens' log-probabilities. With a tiny model on a CPU
+    that costs a third of the server's speed; ``prm: {layout: self_certainty}`` needs them."""
     max_particles_in_flight: int = Field(default=2048, ge=1)
     """Solutions of all questions under way at once; bounds memory, keeps the server full."""
 

@@ -47,7 +47,10 @@ class SampleRequest(Record):
     """False: the seed only names the samples (in the cache), the engine draws as it likes. So many
     prompts can share one HTTP request, which has one seed for all of them."""
     with_tokens: bool = False
-    """Whether completions bring their token ids and the sum of their log-probabilities."""
+    """Whether completions bring their token ids."""
+    with_log_probs: bool = False
+    """Whether they bring the sum of their log-probabilities, which costs a server a third of its
+    speed."""
     parameters: SamplingParameters
 
     @model_validator(mode="after")
@@ -76,7 +79,8 @@ class Completion(Record):
     token_ids: tuple[int, ...] | None = None
     """As generated, the tokens of a stop string included; None where not asked for or not told."""
     log_prob: float | None = None
-    """Sum of the tokens' log-probabilities under the model at temperature 1."""
+    """Sum of the tokens' log-probabilities under the model at temperature 1; None where not asked
+    for or not told."""
 
 
 class ModelIdentity(Record):

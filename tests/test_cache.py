@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from butwait.pipelines.cache import SqliteCache, completion_key
+from butwait.pipelines.cache import SqliteCache, completion_key, completion_keys
 from butwait.pipelines.cached import CachedSampler, NotCached
 from butwait.schemas.errors import ConfigError, SamplerError
 from butwait.schemas.record import Message
@@ -133,3 +133,24 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "no.sqlite").write_bytes(b"this is no database at all" * 100)
     with pytest.raises(ConfigError, match=r"no\.sqlite cannot be opened"):
         SqliteCache(tmp_path / "no.sqlite")
+
+
+def test_keys_of_all_samples_are_the_keys_of_each() -> None:
+    words = 'say "seed":7 and \\"seed\\":7 twice'
+    asked = SampleRequest(
+        question_id="q",
+        step="search-0-root",
+        messages=None,
+        prompt=words,
+        prefix=words,
+        prefix_tokens=(7, 8),
+        n=5,
+        seed=7,
+        is_seeded=False,
+        with_tokens=True,
+        parameters=SamplingParameters(temperature=0.8, top_p=1.0, max_tokens=9),
+    )
+    identity = ModelIdentity(id='"seed":7', revision=None, engine="vllm")
+    each = [completion_key(identity, asked, i) for i in range(5)]
+    assert completion_keys(identity, asked) == each
+    assert len(set(each)) == 5

@@ -100,14 +100,22 @@ def test_a_group_with_hundreds_of_items_does_not_hold_up_the_others() -> None:
     assert server.batches.index(shared[0]) <= 3
 
 
-def test_groups_that_wait_share_every_batch_evenly() -> None:
+def test_a_groups_items_travel_together() -> None:
     async def work(gather: Gather[int, int]) -> None:
-        await asyncio.gather(*[ask_all(gather, f"g{k}", range(k, k + 10)) for k in (0, 100, 200)])
+        await asyncio.gather(*[ask_all(gather, f"g{k}", range(k, k + 4)) for k in (0, 100, 200)])
 
     server = Server()
     run(work(Gather(server.send, max_batch=6, max_in_flight=1)))
-    for batch in server.batches:
-        assert Counter(item // 100 for item in batch) == {0: 2, 1: 2, 2: 2}
+    assert server.batches == [[0, 1, 2, 3, 100, 101], [102, 103, 200, 201, 202, 203]]
+
+
+def test_a_group_that_filled_a_batch_alone_goes_to_the_end_of_the_line() -> None:
+    async def work(gather: Gather[int, int]) -> None:
+        await asyncio.gather(*[ask_all(gather, f"g{k}", range(k, k + 5)) for k in (0, 100)])
+
+    server = Server()
+    run(work(Gather(server.send, max_batch=3, max_in_flight=1)))
+    assert server.batches == [[0, 1, 2], [100, 101, 102], [3, 4, 103], [104]]
 
 
 def test_a_batch_that_is_not_full_waits_for_company_while_the_server_is_busy() -> None:

@@ -33,7 +33,7 @@ def endpoint(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     if importlib.util.find_spec("vllm") is None:
         pytest.skip("vLLM is not installed")
     logs = tmp_path_factory.mktemp("logs")
-    server = ServerSpec(mode="managed", start_timeout_s=300)
+    server = ServerSpec(mode="managed", start_timeout_s=500)
     prm = PrmSpec(layout="likelihood", model=ModelSpec(id=MODEL), server=server)
     with open_scorer(prm, base=root, log_dir=logs, say=print) as opened:
         yield opened

@@ -38,7 +38,7 @@ def test_a_solution_is_judged_at_the_end_of_its_chat(root: Path, tmp_path: Path)
         pytest.skip("vLLM is not installed")
     folder = tmp_path / "orm"
     make_outcome_reward_model(root / "trainer/pocket/checkpoints/scorer", folder)
-    server = ServerSpec(mode="managed", start_timeout_s=300)
+    server = ServerSpec(mode="managed", start_timeout_s=500)
     prm = PrmSpec(layout="outcome", model=ModelSpec(id="./orm"), server=server)
     with open_scorer(prm, base=tmp_path, log_dir=tmp_path, say=print) as endpoint:
 

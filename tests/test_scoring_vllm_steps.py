@@ -39,7 +39,7 @@ def endpoint(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     prm = PrmSpec(
         model=ModelSpec(id="./prm"),
         system=SYSTEM,
-        server=ServerSpec(mode="managed", start_timeout_s=300),
+        server=ServerSpec(mode="managed", start_timeout_s=500),
     )
     logs = tmp_path_factory.mktemp("logs")
     with open_scorer(prm, base=model.parent, log_dir=logs, say=print) as opened:

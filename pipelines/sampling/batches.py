@@ -29,6 +29,8 @@ MAX_BATCH = 128
 """Samples a request: 64 to 256 were equally fast on two cores, 32 slower (docs/search.md)."""
 MAX_IN_FLIGHT = 4
 """Requests open at once: 512 sequences, twice what the CPU build runs together."""
+MAX_TOKENIZING = 8
+"""Prompts tokenized at once: hundreds of connections opened together cost more than they win."""
 MAX_HEADS = 4096
 """Rendered prompts that are remembered."""
 
@@ -58,6 +60,7 @@ class BatchClient:
     ) -> None:
         self._client = client
         self._heads: OrderedDict[str, tuple[int, ...]] = OrderedDict()
+        self._slots_loop: asyncio.AbstractEventLoop | None = None
         self._gather: Gather[Item, Completion] = Gather(
             self._send, max_batch=max_batch, max_in_flight=max_in_flight
         )
@@ -90,9 +93,10 @@ class BatchClient:
 
     async def _send(self, items: list[Item]) -> list[Completion | RequestRefused]:
         """Answer a batch; samples with other parameters travel apart."""
-        groups: dict[tuple[SamplingParameters, bool], list[int]] = {}
+        groups: dict[tuple[SamplingParameters, bool, bool], list[int]] = {}
         for place, item in enumerate(items):
-            key = (item.request.parameters, item.request.with_tokens)
+            wanted = item.request
+            key = (wanted.parameters, wanted.with_tokens, wanted.with_log_probs)
             groups.setdefault(key, []).append(place)
         answers: dict[int, Completion | RequestRefused] = {}
         for places in groups.values():
@@ -106,7 +110,7 @@ class BatchClient:
         payload = write_sampling(request, self._client.served_name)
         del payload["seed"]
         payload |= {"prompt": [item.prompt for item in items], "n": 1}
-        if request.with_tokens:
+        if request.with_log_probs:
             payload["logprobs"] = 0
         wanted = [(item.request, item.index, len(item.prompt)) for item in items]
         try:
@@ -147,4 +151,12 @@ class BatchClient:
 
     async def _tokenize(self, what: dict[str, Any]) -> tuple[int, ...]:
         payload = {"model": self._client.served_name, **what}
-        return tuple(await self._client.asker.ask("/tokenize", payload, read_token_ids))
+        async with self._slots():
+            return tuple(await self._client.asker.ask("/tokenize", payload, read_token_ids))
+
+    def _slots(self) -> asyncio.Semaphore:
+        """Return the slots of the running loop."""
+        loop = asyncio.get_running_loop()
+        if self._slots_loop is not loop:
+            self._slots_loop, self._semaphore = loop, asyncio.Semaphore(MAX_TOKENIZING)
+        return self._semaphore

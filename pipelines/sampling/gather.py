@@ -1,9 +1,13 @@
 """Many small questions to a server, gathered into few large requests.
 
 A request of 64 texts costs a server's front end little more than a request of one. Items wait in a
-queue for each group (a question of the dataset) and are taken round robin, one item a group, so a
-group with hundreds of items does not hold up the others. Left out: retries (``send`` has its own),
-joining equal items, and more than one event loop at a time.
+queue for each group (a question of the dataset). A batch takes all that the first group has, then
+the next group's: who needs all answers of a group to go on (a search that resamples) has them from
+one or two requests, and groups go on at different times. Dealt out one item a group, all groups
+would end their round with the last request, and the server would run dry at the end of each round.
+A group that filled a batch alone goes to the end of the line, so hundreds of items do not hold up
+the others. Left out: retries (``send`` has its own), joining equal items, and more than one event
+loop at a time.
 """
 
 from __future__ import annotations
@@ -77,7 +81,7 @@ class Gather(Generic[Q, A]):
         """Answer one item.
 
         Args:
-            group: Whose turn it is; all groups get the same share of a batch.
+            group: Who is served together.
             item: What ``send`` is given.
 
         Raises:
@@ -174,15 +178,19 @@ class Gather(Generic[Q, A]):
         batch.task.add_done_callback(lambda _: self._finish(batch))
 
     def _take(self) -> list[_Place[Q, A]]:
-        """Take a batch's items, one a group in turn."""
+        """Take a batch's items, group after group."""
         taken: list[_Place[Q, A]] = []
         while self._queues and len(taken) < self._max_batch:
-            group, queue = self._queues.popitem(last=False)
-            place = queue.popleft()
-            if queue:
-                self._queues[group] = queue
-            if not place.answer.done():
-                taken.append(place)
+            group, queue = next(iter(self._queues.items()))
+            is_first = not taken
+            while queue and len(taken) < self._max_batch:
+                place = queue.popleft()
+                if not place.answer.done():
+                    taken.append(place)
+            if not queue:
+                del self._queues[group]
+            elif is_first:
+                self._queues.move_to_end(group)
         self._n_pending -= len(taken)
         return taken
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from butwait.pipelines.cache import CompletionCache, completion_key
+from butwait.pipelines.cache import CompletionCache, completion_keys
 from butwait.pipelines.cached import NotCached
 from butwait.pipelines.sampling.batches import BatchClient
 from butwait.schemas.errors import RequestRefused
@@ -50,7 +50,7 @@ class StepSampler:
             SamplerError: The engine is gone.
         """
         request = request.model_copy(update={"is_seeded": self._is_seeded, "with_tokens": True})
-        keys = [completion_key(self.identity, request, i) for i in range(request.n)]
+        keys = completion_keys(self.identity, request)
         known = self._cache.get(keys) if self._cache is not None else {}
         missing = [i for i, key in enumerate(keys) if key not in known]
         self.n_hits += request.n - len(missing)

@@ -138,7 +138,7 @@ def _read_choice(
         n_completion_tokens=_count_tokens(choice, usage, request.n),
         seed=request.seed + choice["index"],
         token_ids=_read_ids(choice) if request.with_tokens else None,
-        log_prob=_sum_log_probs(choice) if request.with_tokens else None,
+        log_prob=_sum_log_probs(choice) if request.with_log_probs else None,
     )
 
 

@@ -70,8 +70,7 @@ def open_scorer(
         api_key: For an attached server.
 
     Yields:
-        The address, with the identity of the weights; the server has been asked whether it can do
-        what the layout needs.
+        The address, with the identity of the weights; the server can do what the layout needs.
 
     Raises:
         ConfigError: The recipe's to correct, or a server that was started for something else.
@@ -80,10 +79,9 @@ def open_scorer(
     if prm.model is None:
         yield ScorerEndpoint(prm=prm, identity=IDENTITY)
         return
-    server = add_flags(prm, prm.model, base)
     with open_sampler(
         prm.model,
-        server,
+        add_flags(prm, prm.model, base),
         base=base,
         log_dir=log_dir,
         say=lambda line: say(f"prm: {line}"),

@@ -46,6 +46,12 @@ class SearchPlan:
         """How a prefix's step rewards become one."""
         return self.prm.aggregation if self.prm is not None else "model"
 
+    @property
+    def wants_log_probs(self) -> bool:
+        """Whether steps bring their log-probabilities: asked for, or read by the scorer."""
+        reads = self.prm is not None and self.prm.layout == "self_certainty"
+        return reads or self.spec.log_probs
+
 
 @dataclass
 class QuestionSearch:
@@ -151,6 +157,7 @@ class QuestionSearch:
                 "n": grow.n,
                 "seed": derive_seed(self.plan.ask.run_seed, self.question.id, name),
                 "parameters": parameters,
+                "with_log_probs": self.plan.wants_log_probs,
             }
         )
 

@@ -1,0 +1,102 @@
+"""Our particle filter over the questions of a job, in one fresh process.
+
+``python -m benchmarks.search.ours JOB.json OUT.json``. The filter is set as its_hub's is: weights
+of the full prefix, finished particles compete, multinomial at every step. Unlike its_hub's, it keeps
+every node, verifies the answers and votes; that is in the time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.search.questions import make_plan, make_question
+from benchmarks.search.setting import Clock, Job, read_job, write_result
+from butwait.pipelines.sampling.batches import BatchClient
+from butwait.pipelines.sampling.connect import connect
+from butwait.pipelines.sampling.http import Asker
+from butwait.pipelines.sampling.steps import StepSampler
+from butwait.pipelines.search.finish import SearchOutcome
+from butwait.pipelines.search.searcher import Searcher
+from butwait.schemas.sampling import ModelIdentity
+from butwait.schemas.scoring import Scorer, ScoreRequest
+
+
+class FreeScorer:
+    """Implements ``Scorer``: every part 0.5, without a server."""
+
+    identity = ModelIdentity(id="constant", revision=None, engine="none")
+
+    async def score(self, request: ScoreRequest) -> tuple[float, ...]:
+        """Score at once."""
+        return (0.5,) * len(request.steps)
+
+    async def close(self) -> None:
+        """Hold nothing."""
+
+
+def count_requests(asker: Asker, clock: Clock, record: list[dict[str, Any]] | None) -> None:
+    """Have the clock told of every generation request that goes out, and keep a copy of each."""
+    send = asker.ask
+
+    async def counted(path: str, payload: dict[str, Any], read: Callable[[object], Any]) -> Any:
+        if path != "/v1/completions":
+            return await send(path, payload, read)
+        if record is not None:
+            record.append(payload)
+        clock.opened()
+        try:
+            return await send(path, payload, read)
+        finally:
+            clock.closed()
+
+    asker.ask = counted  # type: ignore[method-assign]
+
+
+async def run(job: Job) -> dict[str, Any]:
+    """Search all questions at once."""
+    questions = [make_question(i, problem) for i, problem in enumerate(job["problems"])]
+    plan = make_plan({"method": "particle", "budget": job["n_particles"]})
+    client = connect(job["url"], job["model"])
+    batches = BatchClient(client)
+    steps = StepSampler(batches, None, client.identity)
+    scorer: Scorer = FreeScorer()
+    record: list[dict[str, Any]] | None = [] if job["record"] else None
+    before_mb = peak_mb()
+    clock = Clock()
+    count_requests(client.asker, clock, record)
+    searcher = Searcher(plan, steps, scorer)
+    outcomes: list[SearchOutcome] = await asyncio.gather(*map(searcher.search, questions))
+    result = clock.read()
+    await batches.close()
+    await scorer.close()
+    if job["record"]:
+        Path(job["record"]).write_text(json.dumps(record))
+    usages = [outcome.tree.usage for outcome in outcomes]
+    return {
+        **result,
+        "n_tokens": sum(usage.n_tokens for usage in usages),
+        "n_steps": sum(usage.n_steps for usage in usages),
+        "failed": [outcome.letter.detail[:200] for outcome in outcomes if outcome.letter],
+        "grown_mb": peak_mb() - before_mb,
+        "peak_mb": peak_mb(),
+    }
+
+
+def peak_mb() -> float:
+    """Largest resident size of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main() -> None:
+    """Run the job."""
+    write_result(sys.argv[2], asyncio.run(run(read_job(sys.argv[1]))))
+
+
+if __name__ == "__main__":
+    main()
