@@ -25,9 +25,7 @@ def repack(recorded: list[dict[str, Any]], size: int) -> list[dict[str, Any]]:
         if {key: value for key, value in payload.items() if key != "prompt"} != shared:
             raise ValueError("recorded requests differ in their parameters")
     prompts = [prompt for payload in recorded for prompt in payload["prompt"]]
-    return [
-        {**shared, "prompt": prompts[i : i + size]} for i in range(0, len(prompts), size)
-    ]
+    return [{**shared, "prompt": prompts[i : i + size]} for i in range(0, len(prompts), size)]
 
 
 async def resend(url: str, payloads: list[dict[str, Any]], n_open: int) -> dict[str, Any]:

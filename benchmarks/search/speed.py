@@ -105,7 +105,7 @@ def _find_listener(port: int) -> int:
     }
     for link in Path("/proc").glob("[0-9]*/fd/*"):
         try:
-            target = os.readlink(link)
+            target = str(link.readlink())
         except OSError:
             continue
         if target.startswith("socket:[") and target[8:-1] in inodes:
@@ -122,7 +122,9 @@ def spent_s(pid: int) -> float:
 def count_tokens(url: str) -> int:
     """Tokens that a server has generated since it started."""
     text = httpx.get(f"{url}/metrics", trust_env=False).text
-    return int(sum(map(float, re.findall(r"^vllm:generation_tokens_total\{.*\} (\S+)", text, re.M))))
+    return int(
+        sum(map(float, re.findall(r"^vllm:generation_tokens_total\{.*\} (\S+)", text, re.M)))
+    )
 
 
 def run_side(side: Side, job: Job, peer_python: str, servers: Sequence[Server]) -> dict[str, Any]:
