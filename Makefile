@@ -94,6 +94,18 @@ pocket-prm:
 bench-verify: setup ## the verifier against math-verify: accuracy, speed, memory, to docs/benchmarks.md
 	$(BIN)/python benchmarks/verifier/run.py $(BENCH)
 
+# its_hub stays out of the product's lock: it has a Python of its own.
+BENCH_VENV := .venv-bench
+$(BENCH_VENV)/.installed: requirements/bench.txt
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		-r requirements/bench.txt
+	@touch $@
+
+.PHONY: bench-search
+bench-search: setup $(BENCH_VENV)/.installed ## search methods: accuracy, speed against its_hub, statistics
+	$(BIN)/python -m benchmarks.search.run --peer-python $(BENCH_VENV)/bin/python $(BENCH)
+
 .PHONY: fuzz-verify
 FUZZ ?= --pairs 100000 --threads 4 --seed 1
 fuzz-verify: setup ## random answers against the verifier from four threads

@@ -1,8 +1,8 @@
 """Our particle filter over the questions of a job, in one fresh process.
 
 ``python -m benchmarks.search.ours JOB.json OUT.json``. The filter is set as its_hub's is: weights
-of the full prefix, finished particles compete, multinomial at every step. Unlike its_hub's, it keeps
-every node, verifies the answers and votes; that is in the time.
+of the full prefix, finished particles compete, multinomial at every step. Unlike its_hub's, it
+keeps every node and sample, verifies the answers and votes; that is in the time.
 """
 
 from __future__ import annotations
@@ -11,16 +11,20 @@ import asyncio
 import json
 import resource
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.search.questions import make_plan, make_question
-from benchmarks.search.setting import Clock, Job, read_job, write_result
+from benchmarks.search.setting import WORK, Clock, Job, read_job, write_result
+from butwait.pipelines.cache import SqliteCache
 from butwait.pipelines.sampling.batches import BatchClient
 from butwait.pipelines.sampling.connect import connect
 from butwait.pipelines.sampling.http import Asker
 from butwait.pipelines.sampling.steps import StepSampler
+from butwait.pipelines.scoring.cached import CachedScorer
+from butwait.pipelines.scoring.engine import ScorerEndpoint, make_scorer
 from butwait.pipelines.search.finish import SearchOutcome
 from butwait.pipelines.search.searcher import Searcher
 from butwait.schemas.sampling import ModelIdentity
@@ -61,11 +65,19 @@ def count_requests(asker: Asker, clock: Clock, record: list[dict[str, Any]] | No
 async def run(job: Job) -> dict[str, Any]:
     """Search all questions at once."""
     questions = [make_question(i, problem) for i, problem in enumerate(job["problems"])]
-    plan = make_plan({"method": "particle", "budget": job["n_particles"]})
+    endpoint = ScorerEndpoint.model_validate_json(job["prm"]) if job["prm"] else None
+    plan = make_plan(
+        {"method": "particle", "budget": job["n_particles"]},
+        prm=endpoint.prm if endpoint else None,
+        scorer=endpoint.identity if endpoint else None,
+    )
     client = connect(job["url"], job["model"])
     batches = BatchClient(client)
-    steps = StepSampler(batches, None, client.identity)
+    cache = SqliteCache(Path(tempfile.mkdtemp(dir=WORK)) / "cache.sqlite")
+    steps = StepSampler(batches, cache, client.identity)
     scorer: Scorer = FreeScorer()
+    if endpoint is not None:
+        scorer = CachedScorer(make_scorer(endpoint), cache, endpoint.identity, endpoint.prm)
     record: list[dict[str, Any]] | None = [] if job["record"] else None
     before_mb = peak_mb()
     clock = Clock()
@@ -75,6 +87,7 @@ async def run(job: Job) -> dict[str, Any]:
     result = clock.read()
     await batches.close()
     await scorer.close()
+    cache.close()
     if job["record"]:
         Path(job["record"]).write_text(json.dumps(record))
     usages = [outcome.tree.usage for outcome in outcomes]

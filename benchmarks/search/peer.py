@@ -3,9 +3,9 @@
 ``python -m benchmarks.search.peer JOB.json OUT.json``. As its documentation has it: an
 ``OpenAICompatibleLanguageModel``, a ``StepGeneration`` that ends at the bare ``\\boxed``,
 ``ParticleFiltering(...).infer(lm, question, budget)`` question after question (``each``); or all
-questions' ``ainfer`` in one ``asyncio.gather`` (``gathered``), which its documentation does not show.
-Departures: the step limit is one less, because it stops one step late; a question that fails is
-counted, not raised.
+questions' ``ainfer`` in one ``asyncio.gather`` (``gathered``), which its documentation does not
+show. Departures: the step limit is one less, because it stops one step late; a question that fails
+is counted, not raised.
 """
 
 from __future__ import annotations

@@ -32,6 +32,8 @@ class Job(TypedDict):
     prm_url: str | None
     """Pooling server; None: every prefix is scored 0.5 without a server."""
     prm_model: str
+    prm: str | None
+    """Our address of the pooling server, as JSON."""
     record: str | None
     """Where requests are written to (ours) or read from (the bare loop)."""
     how: str

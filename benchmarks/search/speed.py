@@ -105,7 +105,7 @@ def _find_listener(port: int) -> int:
     }
     for link in Path("/proc").glob("[0-9]*/fd/*"):
         try:
-            target = os.readlink(link)
+            target = str(link.readlink())
         except OSError:
             continue
         if target.startswith("socket:[") and target[8:-1] in inodes:
