@@ -13,7 +13,6 @@ from butwait.schemas.tree import Resampling
 from butwait.transforms.search.protocol import Child, Children, Draw, Final, Grow
 from butwait.transforms.search.weigh import weigh_by_reward
 
-
 N_WAVES = 8
 """Waves in which samples are asked for where tokens are limited, so that the limit is felt."""
 
