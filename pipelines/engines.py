@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from butwait.pipelines.cache import SqliteCache
 from butwait.pipelines.replay import ReplaySampler, recordings_path
-from butwait.pipelines.sampling.batches import BatchClient
 from butwait.pipelines.sampling.engine import Endpoint, make_sampler
-from butwait.pipelines.sampling.steps import StepSampler
-from butwait.pipelines.sampling.vllm_client import VllmClient
-from butwait.pipelines.scoring.cached import CachedScorer
-from butwait.pipelines.scoring.engine import ScorerEndpoint, make_scorer
-from butwait.pipelines.search.question import SearchPlan
-from butwait.pipelines.search.searcher import Searcher
 from butwait.schemas.question import Question
 from butwait.schemas.sampling import ModelIdentity, Sampler
+
+if TYPE_CHECKING:
+    from butwait.pipelines.scoring.cached import CachedScorer
+    from butwait.pipelines.scoring.engine import ScorerEndpoint
+    from butwait.pipelines.search.question import SearchPlan
+    from butwait.pipelines.search.searcher import Searcher
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,13 @@ class OpenEngine:
 
     def searcher(self, plan: SearchPlan, cache: SqliteCache) -> Searcher:
         """Return who searches; without an endpoint, who searches in the cache."""
+        from butwait.pipelines.sampling.batches import BatchClient
+        from butwait.pipelines.sampling.steps import StepSampler
+        from butwait.pipelines.sampling.vllm_client import VllmClient
+        from butwait.pipelines.scoring.cached import CachedScorer
+        from butwait.pipelines.scoring.engine import make_scorer
+        from butwait.pipelines.search.searcher import Searcher
+
         sampler = self.sampler(0)
         engine = BatchClient(sampler) if isinstance(sampler, VllmClient) else sampler
         identity = self._engine.identity

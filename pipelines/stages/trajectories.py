@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindow
@@ -27,7 +27,6 @@ from butwait.pipelines.engines import Engine, OpenEngine
 from butwait.pipelines.failures import reported
 from butwait.pipelines.progress import StageProgress, StatusFile
 from butwait.pipelines.run_folder import RunFolder, StageRecord
-from butwait.pipelines.search.question import SearchPlan
 from butwait.pipelines.search.spool import TreeSpool
 from butwait.pipelines.stages.beam_run import run_pipeline
 from butwait.pipelines.stages.sample_question import AskPlan, Outcome, sample_question
@@ -43,6 +42,9 @@ from butwait.schemas.errors import SamplerError
 from butwait.schemas.question import Question
 from butwait.schemas.sampling import Sampler
 from butwait.schemas.trajectory import Trajectory
+
+if TYPE_CHECKING:
+    from butwait.pipelines.search.question import SearchPlan
 
 PASSING_REASONS = ("timeout", "unreachable", "bad_reply", "bad_score", "server_error", "refused")
 """Reasons that may be the server's, not the request's: the next run asks again."""
