@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import resource
 import sys
 import tempfile
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.search.questions import make_plan, make_question
-from benchmarks.search.setting import WORK, Clock, Job, read_job, write_result
+from benchmarks.search.setting import WORK, Clock, Job, peak_mb, read_job, write_result
 from butwait.pipelines.cache import SqliteCache
 from butwait.pipelines.sampling.batches import BatchClient
 from butwait.pipelines.sampling.connect import connect
@@ -99,11 +98,6 @@ async def run(job: Job) -> dict[str, Any]:
         "grown_mb": peak_mb() - before_mb,
         "peak_mb": peak_mb(),
     }
-
-
-def peak_mb() -> float:
-    """Largest resident size of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main() -> None:

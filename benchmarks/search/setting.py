@@ -75,6 +75,12 @@ class Clock:
         }
 
 
+def peak_mb() -> float:
+    """Largest resident size of this process so far (``getrusage`` would begin at its parent's)."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
 def read_problems(n: int) -> list[str]:
     """The first held-out problems of the pocket world."""
     with QUESTIONS.open(encoding="utf-8") as lines:
