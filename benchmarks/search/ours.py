@@ -66,7 +66,11 @@ async def run(job: Job) -> dict[str, Any]:
     questions = [make_question(i, problem) for i, problem in enumerate(job["problems"])]
     endpoint = ScorerEndpoint.model_validate_json(job["prm"]) if job["prm"] else None
     plan = make_plan(
-        {"method": "particle", "budget": job["n_particles"]},
+        {
+            "method": "particle",
+            "budget": job["n_particles"],
+            "log_probs": job["how"] == "log_probs",
+        },
         prm=endpoint.prm if endpoint else None,
         scorer=endpoint.identity if endpoint else None,
     )
@@ -77,7 +81,8 @@ async def run(job: Job) -> dict[str, Any]:
     scorer: Scorer = FreeScorer()
     if endpoint is not None:
         scorer = CachedScorer(make_scorer(endpoint), cache, endpoint.identity, endpoint.prm)
-    record: list[dict[str, Any]] | None = [] if job["record"] else None
+    keeps = job["record"] and job["how"] == "plain"
+    record: list[dict[str, Any]] | None = [] if keeps else None
     before_mb = peak_mb()
     clock = Clock()
     count_requests(client.asker, clock, record)
@@ -87,7 +92,7 @@ async def run(job: Job) -> dict[str, Any]:
     await batches.close()
     await scorer.close()
     cache.close()
-    if job["record"]:
+    if record is not None and job["record"]:
         Path(job["record"]).write_text(json.dumps(record))
     usages = [outcome.tree.usage for outcome in outcomes]
     return {

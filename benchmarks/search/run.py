@@ -35,6 +35,7 @@ from benchmarks.search.speed import (
     EACH,
     GATHERED,
     OURS,
+    OURS_FULL,
     Side,
     find_server,
     run_side,
@@ -119,11 +120,13 @@ def measure_all_speed(options: argparse.Namespace, servers: Servers) -> list[dic
     """With free rewards, and with a served reward model where there is one."""
     peers = (EACH, GATHERED) if options.peer_python else ()
     done = [
-        measure_speed(options, servers, FREE, (OURS, *peers, *BARES), options.rounds),
+        measure_speed(options, servers, FREE, (OURS, *peers, *BARES, OURS_FULL), options.rounds),
     ]
     if "prm" in servers.scorers:
         rounds = max(1, options.rounds - 1)
-        done.append(measure_speed(options, servers, SERVED, (OURS, *peers, BARES[0]), rounds))
+        done.append(
+            measure_speed(options, servers, SERVED, (OURS, *peers, BARES[0], OURS_FULL), rounds)
+        )
     return done
 
 

@@ -37,7 +37,8 @@ class Job(TypedDict):
     record: str | None
     """Where requests are written to (ours) or read from (the bare loop)."""
     how: str
-    """``each`` or ``gathered`` for the peer; ``LISTxOPEN`` for the bare loop."""
+    """``plain`` or ``log_probs`` for ours; ``each`` or ``gathered`` for the peer; ``LISTxOPEN`` for
+    the bare loop."""
 
 
 class Clock:
