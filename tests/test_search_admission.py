@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from handmade_trees import plant_tree
+from handmade_trees import sum_tree
 
 from butwait.pipelines.search.admission import Admission
 from butwait.pipelines.search.spool import TreeSpool
@@ -76,7 +76,7 @@ def test_trees_are_stored_in_the_order_of_their_questions_whatever_order_they_en
     names = ["qa", "qb", "qc", "qd"]
     spool = TreeSpool(tmp_path / ".parts" / "b", tmp_path / "part-00000-00000.parquet")
     for name in ("qc", "qa", "qd"):
-        spool.keep(plant_tree(question_id=name))
+        spool.keep(sum_tree(question_id=name))
     spool.write(names)
     stored = read_records(tmp_path / "part-00000-00000.parquet", SearchTree)
     assert [tree.question_id for tree in stored] == ["qa", "qc", "qd"]

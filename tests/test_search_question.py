@@ -286,6 +286,17 @@ def test_spent_tokens_cut_what_would_have_gone_on(method: str) -> None:
     assert {node.cut for node in first.tree.nodes} <= {"budget", None}
 
 
+@pytest.mark.parametrize("method", ["best_of_n", "weighted_best_of_n", "self_consistency"])
+def test_whole_samples_are_asked_for_in_waves_until_the_tokens_are_spent(method: str) -> None:
+    whole = search(spec_of(method, budget=16)).tree
+    most = whole.usage.n_tokens // 2
+    tree = search(spec_of(method, budget=16, max_tokens_total=most)).tree
+    assert most <= tree.usage.n_tokens < whole.usage.n_tokens
+    assert 2 <= tree.usage.n_samples < 16
+    free = search(spec_of(method, budget=16, max_tokens_total=10**9)).tree
+    assert free.usage.n_samples == 16
+
+
 def test_a_second_sweep_that_is_cut_leaves_its_references_whole() -> None:
     spec = spec_of("particle_gibbs", budget=16, scheme="systematic")
     n_tokens = search(spec).tree.usage.n_tokens

@@ -94,23 +94,7 @@ def make_rows(
         return _make_preference_rows(question, group, config, spec, context)
     if isinstance(spec, StepLabelsSpec):
         return _make_step_rows(question, group, config, spec, context)
-    try:
-        made = make_traces(question, group, spec, context.run_seed)
-    except ValidationError as error:
-        # A text that no transform foresaw costs its question, not the build.
-        fault = SchemaError("invalid_trace", str(error.errors()[0]["msg"]))
-        letter = _refuse(question, f"{question.id}-{spec.transform}-0-{config}", fault, "")
-        return MadeRows(dead_letters=(letter,), reason=fault.reason)
-    rows: list[DatasetRow] = []
-    letters: list[DeadLetter] = []
-    for trace in made.traces:
-        try:
-            rows.append(_make_sft_row(question, group, trace, config, spec, context))
-        except SchemaError as error:
-            text = render(trace, spec.format).text
-            letters.append(_refuse(question, f"{trace.id}-{config}", error, text))
-    reason = None if rows else made.reason or letters[0].reason
-    return MadeRows(tuple(rows), tuple(letters), len(made.traces), reason, made.dropped, made.flows)
+    return _make_text_rows(question, group, config, spec, context)
 
 
 def make_traces(question: Question, group: QuestionGroup, spec: TextRowSpec, run_seed: int) -> Made:
@@ -128,6 +112,32 @@ def make_traces(question: Question, group: QuestionGroup, spec: TextRowSpec, run
             return backtrack(question, group, spec, run_seed)
         case CorrectOnlySpec():
             return correct_only(question, group, spec, run_seed)
+
+
+def _make_text_rows(
+    question: Question,
+    group: QuestionGroup,
+    config: str,
+    spec: TextRowSpec,
+    context: RowContext,
+) -> MadeRows:
+    try:
+        made = make_traces(question, group, spec, context.run_seed)
+    except ValidationError as error:
+        # A text that no transform foresaw costs its question, not the build.
+        fault = SchemaError("invalid_trace", str(error.errors()[0]["msg"]))
+        letter = _refuse(question, f"{question.id}-{spec.transform}-0-{config}", fault, "")
+        return MadeRows(dead_letters=(letter,), reason=fault.reason)
+    rows: list[DatasetRow] = []
+    letters: list[DeadLetter] = []
+    for trace in made.traces:
+        try:
+            rows.append(_make_sft_row(question, group, trace, config, spec, context))
+        except SchemaError as error:
+            text = render(trace, spec.format).text
+            letters.append(_refuse(question, f"{trace.id}-{config}", error, text))
+    reason = None if rows else made.reason or letters[0].reason
+    return MadeRows(tuple(rows), tuple(letters), len(made.traces), reason, made.dropped, made.flows)
 
 
 def _make_sft_row(

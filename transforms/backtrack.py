@@ -31,7 +31,7 @@ from butwait.transforms.thoughts import find_answer, holds_marker, restate, thou
 from butwait.transforms.tree_facts import TreeFacts, TreeParent, read_facts
 from butwait.transforms.verified import Made, make_trace
 
-_TRIES_A_TRACE = 4  # draws a trace before a question counts as having no further distinct one
+_TRIES_A_TRACE = 4  # draws a trace, beyond one a path, before there is no further distinct one
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,23 +96,7 @@ def backtrack(question: Question, group: QuestionGroup, spec: BacktrackSpec, run
     paths = [path for path in forked if len(path.forks) >= spec.n_backtracks[0]]
     if not paths:
         return Made(reason="too_few_dead_branches" if forked else "no_dead_branch")
-    traces: list[Trace] = []
-    seen: set[str] = set()
-    for attempt in range(_TRIES_A_TRACE * spec.per_question):
-        rng = derive_rng(run_seed, question.id, "backtrack", str(attempt))
-        path = paths[attempt % len(paths)]
-        mistakes = _draw_mistakes(path, dead, rng)
-        if len(mistakes) < spec.n_backtracks[0]:
-            continue
-        thought, solution = _tell(path, mistakes, spec, rng)
-        text = "".join(s.text for s in (*thought, *solution))
-        if text not in seen:
-            seen.add(text)
-            parents = _name_parents(group.tree, path, mistakes)
-            trace = make_trace(question, group, spec, len(traces), thought, solution, parents)
-            traces.append(trace)
-        if len(traces) == spec.per_question:
-            break
+    traces = _draw_traces(question, group, dead, paths, run_seed)
     return Made(tuple(traces), None if traces else "branch_unusable")
 
 
@@ -137,9 +121,10 @@ def read_path(facts: TreeFacts, dead: DeadBranches, right: RightLeaf) -> GoodPat
         for (begin, cut), good in zip(begins, facts.path(right.node.id), strict=True):
             place = max(start, cut)
             # Steps inside the opening marker begin where the thought does: the first one counts.
-            is_free = place < stop and place not in forks
+            if place >= stop or place in forks:
+                continue
             may_part = place == start or begin > cut or _is_between_words(text, place)
-            if is_free and may_part and (starts := dead.beside(good)):
+            if may_part and (starts := dead.beside(good)):
                 forks[place] = Fork(begin, place, good, starts)
     return GoodPath(right, start, end, stop, tuple(forks.values()))
 
@@ -153,6 +138,35 @@ def _find_begins(tree: SearchTree, right: RightLeaf) -> list[tuple[int, int]]:
         before = tree.nodes[node].text
         at += len(before)
     return found
+
+
+def _draw_traces(
+    question: Question,
+    group: QuestionGroup,
+    dead: DeadBranches,
+    paths: Sequence[GoodPath],
+    run_seed: int,
+) -> list[Trace]:
+    """Distinct traces, paths in turn."""
+    spec, tree = dead.spec, dead.facts.tree
+    traces: list[Trace] = []
+    seen: set[str] = set()
+    for attempt in range(len(paths) + _TRIES_A_TRACE * spec.per_question):
+        rng = derive_rng(run_seed, question.id, "backtrack", str(attempt))
+        path = paths[attempt % len(paths)]
+        mistakes = _draw_mistakes(path, dead, rng)
+        if len(mistakes) < spec.n_backtracks[0]:
+            continue
+        thought, solution = _tell(path, mistakes, spec, rng)
+        text = "".join(s.text for s in (*thought, *solution))
+        if text not in seen:
+            seen.add(text)
+            parents = _name_parents(tree, path, mistakes)
+            trace = make_trace(question, group, spec, len(traces), thought, solution, parents)
+            traces.append(trace)
+        if len(traces) == spec.per_question:
+            break
+    return traces
 
 
 def _is_between_words(text: str, place: int) -> bool:
