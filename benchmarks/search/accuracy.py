@@ -42,6 +42,7 @@ class Method:
     temperature: float = TEMPERATURE
 
 
+WHOLE = ("self_consistency", "best_of_n", "weighted_best_of_n")
 _SOUND = {"weighting": "incremental", "finished": "absorb", "resample": 0.5}
 METHODS = (
     Method("greedy", {"method": "self_consistency"}, None, (1,), 0.0),
@@ -60,7 +61,7 @@ METHODS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cell:
     """A method at a budget."""
 
@@ -76,6 +77,15 @@ def list_cells(methods: Sequence[Method], budgets: Sequence[int]) -> list[Cell]:
         for method in methods
         if budget in method.budgets
     ]
+
+
+def line_up(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """Cells that ask for the same whole samples one after the other, every other one alone."""
+    lines: dict[object, list[Cell]] = {}
+    for cell in cells:
+        is_whole = cell.method.search["method"] in WHOLE
+        lines.setdefault(cell.budget if is_whole else cell, []).append(cell)
+    return list(lines.values())
 
 
 @dataclass
@@ -99,14 +109,16 @@ class Bench:
     async def run(self, cells: Sequence[Cell], until: float) -> list[dict[str, Any]]:
         """Run cells; none is begun after ``until`` (``time.monotonic``)."""
         self._batches = BatchClient(self.client)
-        waiting = iter([c for c in cells if c.method.scorer in (None, *self.scorers)])
+        known = [cell for cell in cells if cell.method.scorer in (None, *self.scorers)]
+        waiting = iter(line_up(known))
         rows: list[dict[str, Any]] = []
 
         async def work() -> None:
-            for cell in waiting:
-                if time.monotonic() > until:
-                    return
-                rows.append(await self._run_cell(cell))
+            for line in waiting:
+                for cell in line:
+                    if time.monotonic() > until:
+                        return
+                    rows.append(await self._run_cell(cell))
 
         await asyncio.gather(*(work() for _ in range(CELLS_AT_ONCE)))
         await self._batches.close()

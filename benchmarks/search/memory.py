@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import resource
 import sys
 import time
 
 from benchmarks.search.questions import make_plan, make_question
+from benchmarks.search.setting import peak_mb
 from butwait.pipelines.sampling.steps import StepSampler
 from butwait.pipelines.search.searcher import Searcher
 from butwait.schemas.sampling import Completion, ModelIdentity, SampleRequest
@@ -63,11 +63,6 @@ class MixedScores:
 
     async def close(self) -> None:
         """Hold nothing."""
-
-
-def peak_mb() -> float:
-    """Largest resident size of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main() -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import resource
 import sys
 import tempfile
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.search.questions import make_plan, make_question
-from benchmarks.search.setting import WORK, Clock, Job, read_job, write_result
+from benchmarks.search.setting import WORK, Clock, Job, peak_mb, read_job, write_result
 from butwait.pipelines.cache import SqliteCache
 from butwait.pipelines.sampling.batches import BatchClient
 from butwait.pipelines.sampling.connect import connect
@@ -67,7 +66,11 @@ async def run(job: Job) -> dict[str, Any]:
     questions = [make_question(i, problem) for i, problem in enumerate(job["problems"])]
     endpoint = ScorerEndpoint.model_validate_json(job["prm"]) if job["prm"] else None
     plan = make_plan(
-        {"method": "particle", "budget": job["n_particles"]},
+        {
+            "method": "particle",
+            "budget": job["n_particles"],
+            "log_probs": job["how"] == "log_probs",
+        },
         prm=endpoint.prm if endpoint else None,
         scorer=endpoint.identity if endpoint else None,
     )
@@ -78,7 +81,8 @@ async def run(job: Job) -> dict[str, Any]:
     scorer: Scorer = FreeScorer()
     if endpoint is not None:
         scorer = CachedScorer(make_scorer(endpoint), cache, endpoint.identity, endpoint.prm)
-    record: list[dict[str, Any]] | None = [] if job["record"] else None
+    keeps = job["record"] and job["how"] == "plain"
+    record: list[dict[str, Any]] | None = [] if keeps else None
     before_mb = peak_mb()
     clock = Clock()
     count_requests(client.asker, clock, record)
@@ -88,7 +92,7 @@ async def run(job: Job) -> dict[str, Any]:
     await batches.close()
     await scorer.close()
     cache.close()
-    if job["record"]:
+    if record is not None and job["record"]:
         Path(job["record"]).write_text(json.dumps(record))
     usages = [outcome.tree.usage for outcome in outcomes]
     return {
@@ -99,11 +103,6 @@ async def run(job: Job) -> dict[str, Any]:
         "grown_mb": peak_mb() - before_mb,
         "peak_mb": peak_mb(),
     }
-
-
-def peak_mb() -> float:
-    """Largest resident size of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main() -> None:

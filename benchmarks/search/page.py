@@ -19,10 +19,12 @@ turns, figures are medians of {rounds} turns. **its_hub** is `its_hub` {its_hub}
 `asyncio.gather` by hand; the **bare loop** sends the step requests that our run sent once more, as
 token ids in long lists with a fixed number of requests open, waits for nothing and parses nothing.
 Ours also verifies every answer, counts votes and keeps every node and every sample (completion
-cache); its_hub does not. Tokens are counted by the server. *No request open* is the share of the
-time in which the side had no generation request open; *engine waits* the share of looks (every
-5 ms) that found the main thread of vLLM's engine asleep, which counts the server's own tokenizing
-and JSON as idle too."""
+cache); its_hub does not. It is set to `search.log_probs: false` here, since its_hub and the bare
+loop ask for none; the recipe's default keeps the log-probability of every step, which costs the
+server time and has a line of its own. Tokens are counted by the server. *No request open* is the
+share of the time in which the side had no generation request open; *engine waits* the share of
+looks (every 5 ms) that found the main thread of vLLM's engine asleep, which counts the server's own
+tokenizing and JSON as idle too."""
 _ACCURACY = """\
 {questions} held-out pocket questions, policy `{policy}`, the same reward model for all methods but
 the last two (the policy's own certainty; the log-likelihood under the stronger checkpoint). Equal
@@ -222,8 +224,16 @@ def statistics_lines(rows: list[dict[str, Any]]) -> list[str]:
     if not rows:
         return []
     cells = [
-        [row["name"], f"{row['estimate']:.5g}", f"{row['exact']:.5g}", f"{row['z']:+.2f}"]
+        [
+            row["case"],
+            row["quantity"],
+            f"{row['mean']:.5g}",
+            f"{row['exact']:.5g}",
+            f"{row['z']:+.2f}",
+            f"{row['n_runs']:,}",
+            row["expected"],
+        ]
         for row in rows
     ]
-    head = ["estimate over many runs in a world that can be enumerated", "found", "exact", "z"]
+    head = ["in a world that can be enumerated", "of", "mean", "exact", "z", "runs", "expected"]
     return ["### Statistics of the filters", "", *table(head, cells)]

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -34,6 +35,7 @@ from benchmarks.search.speed import (
     EACH,
     GATHERED,
     OURS,
+    OURS_FULL,
     Side,
     find_server,
     run_side,
@@ -118,11 +120,13 @@ def measure_all_speed(options: argparse.Namespace, servers: Servers) -> list[dic
     """With free rewards, and with a served reward model where there is one."""
     peers = (EACH, GATHERED) if options.peer_python else ()
     done = [
-        measure_speed(options, servers, FREE, (OURS, *peers, *BARES), options.rounds),
+        measure_speed(options, servers, FREE, (OURS, *peers, *BARES, OURS_FULL), options.rounds),
     ]
     if "prm" in servers.scorers:
         rounds = max(1, options.rounds - 1)
-        done.append(measure_speed(options, servers, SERVED, (OURS, *peers, BARES[0]), rounds))
+        done.append(
+            measure_speed(options, servers, SERVED, (OURS, *peers, BARES[0], OURS_FULL), rounds)
+        )
     return done
 
 
@@ -159,7 +163,7 @@ def measure_statistics(n_runs: int) -> list[dict[str, Any]]:
         if error.name != "benchmarks.search.statistics":
             raise
         return []
-    return measure(n_runs)
+    return [asdict(row) for row in measure(n_runs)]
 
 
 def describe_machine(peer_python: str) -> dict[str, str]:
@@ -191,6 +195,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="16 questions, budgets 4 and 8")
     parser.add_argument("--parts", nargs="+", default=["statistics", "memory", "speed", "accuracy"])
+    parser.add_argument("--scorers", nargs="+", default=["prm", "self_certainty", "likelihood"])
     parser.add_argument("--minutes", type=float, default=11.0, help="for the accuracy part")
     parser.add_argument("--rounds", type=int, default=3, help="turns of the speed part")
     parser.add_argument("--questions", type=int, default=300, help="of the accuracy part")
@@ -212,7 +217,7 @@ def main() -> int:
     cells = list_cells(METHODS, budgets)
     names = {"prm"} if "speed" in options.parts else set()
     if "accuracy" in options.parts:
-        names |= {cell.method.scorer for cell in cells if cell.method.scorer}
+        names |= set(options.scorers)
     report: dict[str, Any] = {
         "command": "make bench-search" + (" BENCH=--quick" if options.quick else ""),
         "machine": describe_machine(options.peer_python),

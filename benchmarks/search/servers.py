@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from benchmarks.search.setting import ROOT
 from butwait.pipelines.sampling.engine import Endpoint, open_sampler
 from butwait.pipelines.scoring.engine import ScorerEndpoint, open_scorer
+from butwait.schemas.errors import SamplerError
 from butwait.schemas.recipe_search import PrmSpec
 from butwait.schemas.recipe_sections import ModelSpec, ServerSpec
 
@@ -62,13 +63,18 @@ def open_servers(names: set[str], log_dir: Path, say: Callable[[str], None]) -> 
     with ExitStack() as stack, ThreadPoolExecutor(len(opened)) as pool:
         entered = {name: pool.submit(context.__enter__) for name, context in opened.items()}
         for name, context in opened.items():  # what has started is stopped, whatever fails
-            stack.push(lambda *error, n=name, c=context: _leave(entered[n], c, error))
-        found = {name: start.result() for name, start in entered.items()}
-        policy = found.pop("policy")
+            stack.callback(_leave, entered[name], context)
+        policy = entered.pop("policy").result()
+        found = {}
+        for name, start in entered.items():
+            try:
+                found[name] = start.result()
+            except SamplerError as error:
+                say(f"{name} is left out: {error}")
         yield Servers(policy, found)
 
 
-def _leave(start: Any, context: Any, error: tuple[Any, ...]) -> None:
+def _leave(start: Any, context: Any) -> None:
     """Stop a server that has started."""
     if start.exception() is None:
         context.__exit__(None, None, None)

@@ -37,7 +37,8 @@ class Job(TypedDict):
     record: str | None
     """Where requests are written to (ours) or read from (the bare loop)."""
     how: str
-    """``each`` or ``gathered`` for the peer; ``LISTxOPEN`` for the bare loop."""
+    """``plain`` or ``log_probs`` for ours; ``each`` or ``gathered`` for the peer; ``LISTxOPEN`` for
+    the bare loop."""
 
 
 class Clock:
@@ -73,6 +74,12 @@ class Clock:
             "client_idle": idle_s / (now - self._began),
             "n_requests": self.n_requests,
         }
+
+
+def peak_mb() -> float:
+    """Largest resident size of this process so far (``getrusage`` would begin at its parent's)."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def read_problems(n: int) -> list[str]:

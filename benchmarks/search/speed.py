@@ -35,7 +35,8 @@ class Side(NamedTuple):
     how: str
 
 
-OURS = Side("ours", "ours", "")
+OURS = Side("ours", "ours", "plain")
+OURS_FULL = Side("ours, log-probabilities kept", "ours", "log_probs")
 EACH = Side("its_hub", "peer", "each")
 GATHERED = Side("its_hub, gathered", "peer", "gathered")
 BARES = tuple(Side(f"bare loop {how}", "bare", how) for how in BARE)
