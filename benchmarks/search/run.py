@@ -2,7 +2,8 @@
 
 One policy server and its reward models are started and stopped here. Samples and rewards of the
 accuracy part are kept in ``build/bench-search/cache.sqlite``: what one run has no time for, the
-next goes on with. ``--quick`` takes few questions and small budgets, to see that all works.
+next goes on with. ``--parts`` runs some parts; the page then has the others as they were last
+measured on this machine. ``--quick`` takes few questions and small budgets, to see that all works.
 """
 
 from __future__ import annotations
@@ -225,23 +226,25 @@ def main() -> int:
         "memory": [],
         "speed": [],
         "accuracy": [],
+        "policy": "trainer/pocket/checkpoints/policy",
         "accuracy_order": [{"method": method.name} for method in METHODS],
         "n_draws": N_DRAWS,
     }
     if "statistics" in options.parts:
         say("statistics")
-        report["statistics"] = measure_statistics(1_000 if options.quick else 10_000)
+        keep_part("statistics", options, measure_statistics(1_000 if options.quick else 10_000))
     if "memory" in options.parts:
         say("memory of a large question")
-        report["memory"] = measure_memory()
-    rows: list[dict[str, Any]] = []
-    with open_servers(names, WORK / "logs", say) as servers:
-        report["policy"] = servers.policy.identity.id
-        if "speed" in options.parts:
-            report["speed"] = measure_all_speed(options, servers)
-        if "accuracy" in options.parts:
-            rows = measure_accuracy(options, servers, cells)
-    (WORK / "report.json").write_text(json.dumps({**report, "accuracy": rows}, indent=1))
+        keep_part("memory", options, measure_memory())
+    if names:
+        with open_servers(names, WORK / "logs", say) as servers:
+            if "speed" in options.parts:
+                keep_part("speed", options, measure_all_speed(options, servers))
+            if "accuracy" in options.parts:
+                keep_part("accuracy", options, measure_accuracy(options, servers, cells))
+    kept = {name: recall_part(name, options) for name in ("statistics", "memory", "speed")}
+    report |= kept
+    rows = recall_part("accuracy", options)
     report["accuracy"] = compare(rows)
     report["notes"] = list(notes(options, report, cells))
     if rows:
@@ -249,6 +252,20 @@ def main() -> int:
     missed = write_page(report, options.page)
     print("\n".join(missed) or "every target is met")
     return 1 if missed else 0
+
+
+def keep_part(name: str, options: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
+    """Keep what one part measured, so that the parts can be run one after the other."""
+    place = WORK / ("quick" if options.quick else "full")
+    place.mkdir(parents=True, exist_ok=True)
+    (place / f"{name}.json").write_text(json.dumps(rows, indent=1))
+
+
+def recall_part(name: str, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """What a part measured when it was last run on this machine; nothing where it never was."""
+    path = WORK / ("quick" if options.quick else "full") / f"{name}.json"
+    found: list[dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else []
+    return found
 
 
 def notes(options: argparse.Namespace, report: dict[str, Any], cells: list[Cell]) -> list[str]:
