@@ -29,6 +29,7 @@ def ask(problem: str = "2 + 2?", **more: Any) -> SampleRequest:
         "seed": 7,
         "is_seeded": False,
         "with_tokens": True,
+        "with_log_probs": True,
         "parameters": STEP,
     }
     return SampleRequest(question_id=problem, step="search-0-root", **{**given, **more})
@@ -101,7 +102,12 @@ def test_a_prefix_goes_on_from_the_tokens_that_were_sampled_and_not_from_its_tex
 def test_requests_with_other_parameters_travel_apart() -> None:
     cold = STEP.model_copy(update={"temperature": 0.0})
     with FakeOpenAI().running() as server:
-        sample(server, ask(n=2), ask(n=2, parameters=cold), ask(n=1, with_tokens=False))
+        sample(
+            server,
+            ask(n=2),
+            ask(n=2, parameters=cold),
+            ask(n=1, with_tokens=False, with_log_probs=False),
+        )
     sent = sorted((p["temperature"], len(p["prompt"]), "logprobs" in p) for p in server.payloads)
     assert sent == [(0.0, 2, True), (0.8, 1, False), (0.8, 2, True)]
 

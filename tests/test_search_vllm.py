@@ -31,6 +31,7 @@ def ask(**more: Any) -> SampleRequest:
         "seed": 7,
         "is_seeded": False,
         "with_tokens": True,
+        "with_log_probs": True,
         "parameters": STEP,
     }
     return SampleRequest(question_id="q", step="search-0-root", **{**given, **more})
