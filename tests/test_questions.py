@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from butwait.schemas.dead_letter import DeadLetter
@@ -224,6 +224,7 @@ def test_different_problems_have_different_names(one: str, other: str) -> None:
 
 
 @given(st.text(max_size=80), st.text(max_size=10), st.integers(1, 100))
+@example("\\", "", 1)
 def test_a_question_id_is_stable_and_its_shard_ignores_the_source(
     problem: str, source: str, n_shards: int
 ) -> None:

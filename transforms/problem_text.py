@@ -59,7 +59,8 @@ def normalise_problem(text: str) -> str:
     >>> normalise_problem("x²") == normalise_problem("x2")
     False
     """
-    text = unicodedata.normalize("NFC", text)
+    # Stripped first: a blank behind a last backslash would make it a spacing command.
+    text = unicodedata.normalize("NFC", text).strip()
     if not text.isascii():
         text = "".join(_narrow(character) for character in text).translate(_ONE_CHARACTER)
     text = _FRACTION.sub(r"\\frac", text)
