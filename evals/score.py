@@ -14,11 +14,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from butwait.evals.search_score import SearchScore, score_searches
-from butwait.evals.statistics import Estimate, bootstrap
+from butwait.evals.statistics import SEED, Estimate, bootstrap
 from butwait.schemas.errors import ConfigError
-
-SEED = 0
-"""Of the bootstrap draws: the same run prints the same interval."""
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,9 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from butwait.evals.statistics import Estimate, bootstrap
+from butwait.evals.statistics import SEED, Estimate, bootstrap
 from butwait.schemas.errors import ConfigError
 
-SEED = 0
-"""Of the bootstrap draws: the same run prints the same interval."""
 _BATCH = 8  # trees may hold tens of thousands of nodes
 _COLUMNS = ["question_id", "method", "budget", "selected", "nodes", "usage"]
 

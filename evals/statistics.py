@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Counts = NDArray[np.int64]
+SEED = 0
+"""Of the bootstrap draws: the same run prints the same interval."""
 
 
 @dataclass(frozen=True)

@@ -225,13 +225,15 @@ def tree(
       butwait tree runs/search q0123456789abcdef
       butwait tree runs/search q0123456789abcdef --json
     """
-    from butwait.pipelines.tree_view import dump_tree, find_tree, list_trees, outline
+    from butwait.pipelines.tree_view import find_tree, list_trees, outline
 
     if question is None:
         lines = list_trees(run)
     else:
         found = find_tree(run, question)
-        lines = iter([dump_tree(found)]) if as_json else outline(found, every=every, width=width)
+        lines = (
+            iter([found.model_dump_json()]) if as_json else outline(found, every=every, width=width)
+        )
     for line in lines:
         print(line)  # noqa: T201
 

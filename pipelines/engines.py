@@ -17,6 +17,7 @@ from butwait.schemas.question import Question
 from butwait.schemas.sampling import ModelIdentity, Sampler
 
 if TYPE_CHECKING:
+    from butwait.pipelines.sampling.steps import Steps
     from butwait.pipelines.scoring.cached import CachedScorer
     from butwait.pipelines.scoring.engine import ScorerEndpoint
     from butwait.pipelines.search.question import SearchPlan
@@ -68,18 +69,22 @@ class OpenEngine:
 
     def searcher(self, plan: SearchPlan, cache: SqliteCache) -> Searcher:
         """Return who searches; without an endpoint, who searches in the cache."""
+        from butwait.pipelines.cached import CachedSampler
         from butwait.pipelines.sampling.batches import BatchClient
-        from butwait.pipelines.sampling.steps import StepSampler
+        from butwait.pipelines.sampling.steps import SeededSteps, StepSampler
         from butwait.pipelines.sampling.vllm_client import VllmClient
         from butwait.pipelines.scoring.cached import CachedScorer
         from butwait.pipelines.scoring.engine import make_scorer
         from butwait.pipelines.search.searcher import Searcher
 
-        sampler = self.sampler(0)
-        engine = BatchClient(sampler) if isinstance(sampler, VllmClient) else sampler
-        identity = self._engine.identity
-        is_seeded = identity.engine.startswith("transformers")
-        steps = StepSampler(engine, cache, identity, is_seeded=is_seeded)
+        sampler, identity = self.sampler(0), self._engine.identity
+        steps: Steps
+        if identity.engine.startswith("transformers"):
+            steps = SeededSteps(CachedSampler(sampler, cache, identity))
+        else:
+            assert sampler is None or isinstance(sampler, VllmClient)
+            client = BatchClient(sampler) if sampler is not None else None
+            steps = StepSampler(client, cache, identity)
         inner = make_scorer(self._engine.scorer) if self._engine.scorer is not None else None
         self._scorer = None
         if plan.prm is not None and plan.scorer is not None:

@@ -18,6 +18,7 @@ from butwait.pipelines.scoring.self_certainty import IDENTITY as SELF_CERTAINTY
 from butwait.pipelines.search.question import SearchPlan
 from butwait.pipelines.sources import ResolvedSource, resolve_source
 from butwait.pipelines.stages.sample_question import AskPlan
+from butwait.schemas.errors import ConfigError
 from butwait.schemas.recipe import Recipe, SamplingSpec
 from butwait.schemas.recipe_rows import ButWaitSpec
 from butwait.schemas.recipe_search import PrmSpec
@@ -97,6 +98,12 @@ def plan_search(recipe: Recipe, base: Path) -> SearchPlan | None:
         return None
     # Votes that are counted need no rewards.
     prm = recipe.prm if recipe.search.method != "self_consistency" else None
+    is_blind = choose_engine(recipe.server).engine == "transformers"
+    if prm is not None and prm.layout == "self_certainty" and is_blind:
+        raise ConfigError(
+            "prm layout 'self_certainty' reads the policy's log-probabilities, which server mode "
+            "'transformers' does not tell: use vLLM, or search.method self_consistency"
+        )
     return SearchPlan(
         ask=make_ask_plan(recipe),
         spec=recipe.search,

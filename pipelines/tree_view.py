@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -100,11 +99,6 @@ def outline(tree: SearchTree, *, every: bool = False, width: int = _SHOWN_TEXT) 
     """
     yield from summary(tree, width)
     yield from _write(_merge(tree, every), tree, "", width)
-
-
-def dump_tree(tree: SearchTree) -> str:
-    """Return the whole record as JSON."""
-    return json.dumps(tree.model_dump(mode="json"), ensure_ascii=False)
 
 
 def _merge(tree: SearchTree, every: bool) -> dict[str, _Line]:

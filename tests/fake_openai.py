@@ -151,15 +151,8 @@ class FakeOpenAI:
 
     async def _respond(self, request: Request, payload: dict[str, Any]) -> Response:
         fault = self.faults.popleft() if self.faults else None
-        if not self._is_let_in(request):
-            return refuse(401, f"Unauthorized {request.headers.get('authorization')}")
-        if fault in ("429", "400", "401", "500", "503"):
-            headers = {"Retry-After": self.retry_after} if fault == "429" else {}
-            return refuse(int(fault), f"fault {fault}", headers)
-        if fault == "reset":
-            return _Reset()
-        if fault == "stall":
-            await asyncio.sleep(5)
+        if (failed := await self._fail(request, fault)) is not None:
+            return failed
         if payload.get("model") != self.model:
             return refuse(404, f"The model `{payload.get('model')}` does not exist.")
         prompts = payload["prompt"]
@@ -186,6 +179,19 @@ class FakeOpenAI:
         if fault == "cut":
             return Response(response.body[: len(response.body) // 2], media_type="application/json")
         return response
+
+    async def _fail(self, request: Request, fault: Fault | None) -> Response | None:
+        """Answer as a fault has it that shows before any text is looked at; None: go on."""
+        if not self._is_let_in(request):
+            return refuse(401, f"Unauthorized {request.headers.get('authorization')}")
+        if fault in ("429", "400", "401", "500", "503"):
+            headers = {"Retry-After": self.retry_after} if fault == "429" else {}
+            return refuse(int(fault), f"fault {fault}", headers)
+        if fault == "reset":
+            return _Reset()
+        if fault == "stall":
+            await asyncio.sleep(5)
+        return None
 
     def _choose(self, payload: dict[str, Any], index: int) -> dict[str, Any]:
         """Cut an answer at its first stop string and at the token limit."""

@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from fake_openai import FakeOpenAI, _Reset, refuse
+from fake_openai import FakeOpenAI, refuse
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -101,15 +101,8 @@ class FakePrm(FakeOpenAI):
 
     async def _reply(self, request: Request, payload: dict[str, Any]) -> Response:
         fault = self.faults.popleft() if self.faults else None
-        if not self._is_let_in(request):
-            return refuse(401, "Unauthorized")
-        if fault in ("429", "400", "401", "500", "503"):
-            headers = {"Retry-After": self.retry_after} if fault == "429" else {}
-            return refuse(int(fault), f"fault {fault}", headers)
-        if fault == "reset":
-            return _Reset()
-        if fault == "stall":
-            await asyncio.sleep(5)
+        if (failed := await self._fail(request, fault)) is not None:
+            return failed
         if any(len(self._encode(text)) > self.max_model_len for text in payload["texts"]):
             limit = f"This model's maximum context length is {self.max_model_len} tokens."
             return refuse(400, limit)

@@ -120,12 +120,22 @@ def test_a_prompt_that_does_not_fit_is_refused_alone(n: int) -> None:
     assert all(isinstance(completion, Completion) for completion in short)
 
 
-def test_a_list_that_is_answered_short_is_asked_for_in_halves() -> None:
+def test_a_list_that_failed_is_asked_for_one_by_one_and_loses_only_what_fails_again() -> None:
     with FakeOpenAI().running() as server:
-        server.faults.append("fewer")
+        server.faults.extend(["fewer", "500"])
         [completions] = sample(server, ask(n=4))
-    assert [len(payload["prompt"]) for payload in server.payloads] == [4, 2, 2]
-    assert all(isinstance(completion, Completion) for completion in completions)
+    assert [len(payload["prompt"]) for payload in server.payloads] == [4, 1, 1, 1, 1]
+    assert sum(isinstance(completion, Completion) for completion in completions) == 3
+    [refusal] = [c for c in completions if isinstance(c, RequestRefused)]
+    assert refusal.reason == "server_error"
+
+
+def test_a_server_that_fails_on_and_on_is_asked_once_together_and_once_alone() -> None:
+    with FakeOpenAI().running() as server:
+        server.faults.extend(["500"] * 100)
+        [completions] = sample(server, ask(n=16))
+    assert len(server.payloads) == 17
+    assert all(isinstance(completion, RequestRefused) for completion in completions)
 
 
 def test_large_batches_are_split_and_nothing_is_lost() -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from butwait.pipelines.cache import SqliteCache
 from butwait.pipelines.cached import NotCached
+from butwait.pipelines.sampling.once import Once
 from butwait.pipelines.scoring.cached import CachedScorer, score_key
-from butwait.pipelines.scoring.once import Once
 from butwait.schemas.errors import RequestRefused
 from butwait.schemas.recipe_search import PrmSpec
 from butwait.schemas.recipe_sections import ModelSpec

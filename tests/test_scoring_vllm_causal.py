@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scoring_requests import score
 
 from butwait.pipelines.scoring.engine import ScorerEndpoint, make_scorer, open_scorer
 from butwait.schemas.errors import ConfigError, RequestRefused
@@ -66,18 +67,6 @@ def reopen(endpoint: ScorerEndpoint, root: Path, layout: Any, **more: Any) -> Sc
 def ask(*steps: str, **more: Any) -> ScoreRequest:
     known: dict[str, Any] = {"question_id": "q", "problem": PROBLEM, "messages": CHAT}
     return ScoreRequest(**{**known, "prompt": None, "steps": steps or STEPS, **more})
-
-
-def score(endpoint: ScorerEndpoint, *requests: ScoreRequest) -> list[Any]:
-    async def gather() -> list[Any]:
-        scorer = make_scorer(endpoint)
-        try:
-            tasks = [scorer.score(request) for request in requests]
-            return await asyncio.gather(*tasks, return_exceptions=True)
-        finally:
-            await scorer.close()
-
-    return asyncio.run(gather())
 
 
 def to_log(rewards: tuple[float, ...]) -> list[float]:

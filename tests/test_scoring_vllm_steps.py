@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import Any
 
 import pytest
 from random_models import STEP_TOKEN, load_process_reward_model, make_process_reward_model
+from scoring_requests import score
 
-from butwait.pipelines.scoring.engine import ScorerEndpoint, make_scorer, open_scorer
+from butwait.pipelines.scoring.engine import ScorerEndpoint, open_scorer
 from butwait.schemas.errors import ConfigError, RequestRefused
 from butwait.schemas.recipe_search import PrmSpec
 from butwait.schemas.recipe_sections import ModelSpec, ServerSpec
@@ -50,18 +50,6 @@ def endpoint(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def ask(*steps: str, **more: Any) -> ScoreRequest:
     known: dict[str, Any] = {"question_id": "q", "problem": PROBLEM, "messages": None}
     return ScoreRequest(**{**known, "prompt": "unread", "steps": steps or STEPS, **more})
-
-
-def score(endpoint: ScorerEndpoint, *requests: ScoreRequest) -> list[Any]:
-    async def gather() -> list[Any]:
-        scorer = make_scorer(endpoint)
-        try:
-            tasks = [scorer.score(request) for request in requests]
-            return await asyncio.gather(*tasks, return_exceptions=True)
-        finally:
-            await scorer.close()
-
-    return asyncio.run(gather())
 
 
 def expect(model: Path, *steps: str, problem: str = PROBLEM) -> list[float]:

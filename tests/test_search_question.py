@@ -24,7 +24,7 @@ from search_world import (
 )
 
 from butwait.pipelines.cached import NotCached
-from butwait.pipelines.sampling.steps import StepSampler
+from butwait.pipelines.sampling.steps import Grown, StepSampler
 from butwait.schemas.errors import RequestRefused, SamplerError
 from butwait.schemas.recipe_search import SearchSpec, budget_parts
 from butwait.schemas.sampling import Completion, SampleRequest
@@ -133,25 +133,29 @@ class Unseeded:
         self._rng = np.random.default_rng(seed)
         self._policy = Policy(tell)
 
-    async def sample(self, request: SampleRequest) -> list[Completion]:
+    async def sample_each(self, request: SampleRequest, indices: Any) -> list[Grown]:
         heard = request.model_copy(update={"seed": int(self._rng.integers(2**40))})
-        [completion] = await self._policy.grow(heard)
-        assert isinstance(completion, Completion)
-        return [completion.model_copy(update={"seed": request.seed})]
+        grown = await self._policy.grow(heard)
+        named = [(i, {"index": i, "seed": request.seed + i}) for i in indices]
+        return [
+            answer.model_copy(update=name) if isinstance(answer := grown[i], Completion) else answer
+            for i, name in named
+        ]
 
-    async def close(self) -> None:
-        pass
+
+def unseeded(seed: int, tell: Any) -> Any:
+    return Unseeded(seed, tell)
 
 
 @every_method
 def test_the_cache_alone_grows_the_same_tree_again(method: str) -> None:
     cache, spec, tell = Memory(), spec_of(method), tell_for(method)
-    first = search(spec, StepSampler(Unseeded(1, tell), cache, POLICY)).tree
+    first = search(spec, StepSampler(unseeded(1, tell), cache, POLICY)).tree
     replayed = StepSampler(None, cache, POLICY)
     assert search(spec, replayed).tree == first
     assert replayed.n_hits == first.usage.n_steps
-    assert search(spec, StepSampler(Unseeded(2, tell), cache, POLICY)).tree == first
-    fresh = search(spec, StepSampler(Unseeded(2, tell), Memory(), POLICY)).tree
+    assert search(spec, StepSampler(unseeded(2, tell), cache, POLICY)).tree == first
+    fresh = search(spec, StepSampler(unseeded(2, tell), Memory(), POLICY)).tree
     assert fresh.nodes != first.nodes
 
 

@@ -6,7 +6,9 @@ needs more than one question (duplicates, the cap on right→right rows, deconta
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 from pydantic import ValidationError
 
@@ -34,11 +36,11 @@ from butwait.transforms.backtrack import backtrack
 from butwait.transforms.but_wait import but_wait
 from butwait.transforms.correct_only import correct_only
 from butwait.transforms.limo import limo
-from butwait.transforms.preference import preference
+from butwait.transforms.preference import Pair, preference
 from butwait.transforms.render import render
 from butwait.transforms.rl import explain_refusal
 from butwait.transforms.rows import RowContext, RowParent, check_row, rl_row, sft_row
-from butwait.transforms.step_labels import step_labels
+from butwait.transforms.step_labels import LabelledSolution, step_labels
 from butwait.transforms.stitch import stitch
 from butwait.transforms.tree_facts import parent_named
 from butwait.transforms.tree_rows import (
@@ -128,16 +130,16 @@ def _make_text_rows(
         fault = SchemaError("invalid_trace", str(error.errors()[0]["msg"]))
         letter = _refuse(question, f"{question.id}-{spec.transform}-0-{config}", fault, "")
         return MadeRows(dead_letters=(letter,), reason=fault.reason)
-    rows: list[DatasetRow] = []
-    letters: list[DeadLetter] = []
-    for trace in made.traces:
-        try:
-            rows.append(_make_sft_row(question, group, trace, config, spec, context))
-        except SchemaError as error:
-            text = render(trace, spec.format).text
-            letters.append(_refuse(question, f"{trace.id}-{config}", error, text))
-    reason = None if rows else made.reason or letters[0].reason
-    return MadeRows(tuple(rows), tuple(letters), len(made.traces), reason, made.dropped, made.flows)
+    drafts = [
+        _Draft(
+            f"{trace.id}-{config}",
+            partial(_make_sft_row, question, group, trace, config, spec, context),
+            render(trace, spec.format).text,
+        )
+        for trace in made.traces
+    ]
+    rows = _collect(question, drafts, made.reason)
+    return replace(rows, n_traces=len(made.traces), dropped=made.dropped, flows=made.flows)
 
 
 def _make_sft_row(
@@ -169,19 +171,18 @@ def _make_preference_rows(
     spec: PreferenceSpec,
     context: RowContext,
 ) -> MadeRows:
+    def make(pair: Pair, row_id: str) -> DatasetRow:
+        row = preference_row(question, pair, row_id, spec, context)
+        check_preference_row(row, question, pair, context)
+        return row
+
     made = preference(question, group, spec, context.run_seed)
-    rows: list[DatasetRow] = []
-    letters: list[DeadLetter] = []
-    for i, pair in enumerate(made.pairs):
-        row_id = f"{question.id}-preference-{i}-{config}"
-        try:
-            row = preference_row(question, pair, row_id, spec, context)
-            check_preference_row(row, question, pair, context)
-            rows.append(row)
-        except SchemaError as error:
-            letters.append(_refuse(question, row_id, error, pair.chosen.text))
-    reason = None if rows else made.reason or letters[0].reason
-    return MadeRows(tuple(rows), tuple(letters), reason=reason)
+    names = [f"{question.id}-preference-{i}-{config}" for i in range(len(made.pairs))]
+    drafts = [
+        _Draft(name, partial(make, pair, name), pair.chosen.text)
+        for name, pair in zip(names, made.pairs, strict=True)
+    ]
+    return _collect(question, drafts, made.reason)
 
 
 def _make_step_rows(
@@ -191,19 +192,41 @@ def _make_step_rows(
     spec: StepLabelsSpec,
     context: RowContext,
 ) -> MadeRows:
+    def make(solution: LabelledSolution, row_id: str) -> DatasetRow:
+        row = step_row(question, solution, row_id, spec, context)
+        check_step_row(row, question, context)
+        return row
+
     made = step_labels(question, group, spec, context.run_seed)
+    names = [f"{question.id}-step_labels-{i}-{config}" for i in range(len(made.solutions))]
+    drafts = [
+        _Draft(name, partial(make, solution, name), solution.steps[0].text)
+        for name, solution in zip(names, made.solutions, strict=True)
+    ]
+    return _collect(question, drafts, made.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A row that is about to be made and checked."""
+
+    name: str
+    make: Callable[[], DatasetRow]
+    excerpt: str
+    """What to show of it where it is refused."""
+
+
+def _collect(question: Question, drafts: Sequence[_Draft], reason: str | None) -> MadeRows:
+    """Make rows; a refused one becomes a dead letter. ``reason``: the transform's own, if any."""
     rows: list[DatasetRow] = []
     letters: list[DeadLetter] = []
-    for i, solution in enumerate(made.solutions):
-        row_id = f"{question.id}-step_labels-{i}-{config}"
+    for draft in drafts:
         try:
-            row = step_row(question, solution, row_id, spec, context)
-            check_step_row(row, question, context)
-            rows.append(row)
+            rows.append(draft.make())
         except SchemaError as error:
-            letters.append(_refuse(question, row_id, error, solution.steps[0].text))
-    reason = None if rows else made.reason or letters[0].reason
-    return MadeRows(tuple(rows), tuple(letters), reason=reason)
+            letters.append(_refuse(question, draft.name, error, draft.excerpt))
+    why = None if rows else reason or letters[0].reason
+    return MadeRows(tuple(rows), tuple(letters), reason=why)
 
 
 def _make_rl_row(

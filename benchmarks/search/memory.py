@@ -13,7 +13,7 @@ import time
 
 from benchmarks.search.questions import make_plan, make_question
 from benchmarks.search.setting import peak_mb
-from butwait.pipelines.sampling.steps import StepSampler
+from butwait.pipelines.sampling.steps import SeededSteps
 from butwait.pipelines.search.searcher import Searcher
 from butwait.schemas.sampling import Completion, ModelIdentity, SampleRequest
 from butwait.schemas.scoring import ScoreRequest
@@ -31,22 +31,23 @@ class LongSteps:
         self._n_tokens = n_tokens
 
     async def sample(self, request: SampleRequest) -> list[Completion]:
-        """Write one step."""
-        step = request.prefix.count("\n\n")
+        """Write one step a sample."""
+        return [self._write(request, i) for i in range(request.n)]
+
+    def _write(self, request: SampleRequest, index: int) -> Completion:
+        step, seed = request.prefix.count("\n\n"), request.seed + index
         is_last = step + 1 == self._n_steps
-        words = " ".join(f"{request.seed + k:x}"[-3:] for k in range(self._n_tokens - 1))
-        return [
-            Completion(
-                index=0,
-                text=words + (f" \\boxed{{{request.seed % 7}}}" if is_last else ""),
-                finish_reason="stop",
-                stop_reason=None if is_last else "\n\n",
-                n_prompt_tokens=step * self._n_tokens,
-                n_completion_tokens=self._n_tokens,
-                seed=request.seed,
-                token_ids=tuple(range(1000, 1000 + self._n_tokens)),
-            )
-        ]
+        words = " ".join(f"{seed + k:x}"[-3:] for k in range(self._n_tokens - 1))
+        return Completion(
+            index=index,
+            text=words + (f" \\boxed{{{seed % 7}}}" if is_last else ""),
+            finish_reason="stop",
+            stop_reason=None if is_last else "\n\n",
+            n_prompt_tokens=step * self._n_tokens,
+            n_completion_tokens=self._n_tokens,
+            seed=seed,
+            token_ids=tuple(range(1000, 1000 + self._n_tokens)),
+        )
 
     async def close(self) -> None:
         """Hold nothing."""
@@ -69,7 +70,7 @@ def main() -> None:
     """Search and print what it took."""
     n_particles, n_steps, n_tokens = map(int, sys.argv[1:4])
     plan = make_plan({"method": "particle", "budget": n_particles, "max_step_tokens": 2 * n_tokens})
-    steps = StepSampler(LongSteps(n_steps, n_tokens), None, IDENTITY, is_seeded=True)
+    steps = SeededSteps(LongSteps(n_steps, n_tokens))
     searcher = Searcher(plan, steps, MixedScores())
     before, cpu = peak_mb(), time.process_time()
     outcome = asyncio.run(searcher.search(make_question(0, "What is it?")))

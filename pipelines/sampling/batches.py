@@ -9,19 +9,13 @@ nothing is tokenized twice and the server's prefix cache finds them. Left out: s
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from butwait.pipelines.sampling.apart import ask_apart
 from butwait.pipelines.sampling.gather import Gather
 from butwait.pipelines.sampling.vllm_client import VllmClient
-from butwait.pipelines.sampling.wire import (
-    read_token_ids,
-    read_unseeded,
-    write_messages,
-    write_sampling,
-)
+from butwait.pipelines.sampling.wire import read_unseeded, write_sampling
 from butwait.schemas.errors import RequestRefused
 from butwait.schemas.sampling import Completion, SampleRequest, SamplingParameters
 
@@ -29,10 +23,6 @@ MAX_BATCH = 128
 """Samples a request: 64 to 256 were equally fast on two cores, 32 slower (docs/search.md)."""
 MAX_IN_FLIGHT = 4
 """Requests open at once: 512 sequences, twice what the CPU build runs together."""
-MAX_TOKENIZING = 8
-"""Prompts tokenized at once: hundreds of connections opened together cost more than they win."""
-MAX_HEADS = 4096
-"""Rendered prompts that are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +49,6 @@ class BatchClient:
         self, client: VllmClient, *, max_batch: int = MAX_BATCH, max_in_flight: int = MAX_IN_FLIGHT
     ) -> None:
         self._client = client
-        self._heads: OrderedDict[str, tuple[int, ...]] = OrderedDict()
-        self._slots_loop: asyncio.AbstractEventLoop | None = None
         self._gather: Gather[Item, Completion] = Gather(
             self._send, max_batch=max_batch, max_in_flight=max_in_flight
         )
@@ -74,7 +62,7 @@ class BatchClient:
             ServerGone: The server is dead.
         """
         try:
-            prompt = await self._prompt(request)
+            prompt = await self._client.tokenize(request)
         except RequestRefused as refusal:
             return [refusal] * len(indices)
         items = [Item(request, index, prompt) for index in indices]
@@ -104,8 +92,17 @@ class BatchClient:
             answers.update(zip(places, part, strict=True))
         return [answers[place] for place in range(len(items))]
 
-    async def _ask(self, items: Sequence[Item]) -> list[Completion | RequestRefused]:
-        """Ask for all; where the server refuses the list, for each half, down to the guilty one."""
+    async def _ask(self, items: list[Item]) -> list[Completion | RequestRefused]:
+        """Ask for all; what the server will not answer together is asked for alone, once more."""
+        try:
+            return await ask_apart(items, self._ask_once, lambda item: item.prompt)
+        except RequestRefused as refusal:
+            if len(items) == 1:
+                return [refusal]
+        alone = await asyncio.gather(*(self._ask([item]) for item in items))
+        return [answer for [answer] in alone]
+
+    async def _ask_once(self, items: list[Item]) -> list[Completion | RequestRefused]:
         request = items[0].request
         payload = write_sampling(request, self._client.served_name)
         del payload["seed"]
@@ -113,50 +110,8 @@ class BatchClient:
         if request.with_log_probs:
             payload["logprobs"] = 0
         wanted = [(item.request, item.index, len(item.prompt)) for item in items]
-        try:
-            return [
-                *await self._client.asker.ask(
-                    "/v1/completions", payload, lambda reply: read_unseeded(reply, wanted)
-                )
-            ]
-        except RequestRefused as refusal:
-            if len(items) == 1:
-                return [refusal]
-            half = len(items) // 2
-            return await self._ask(items[:half]) + await self._ask(items[half:])
-
-    async def _prompt(self, request: SampleRequest) -> tuple[int, ...]:
-        head = await self._head(request)
-        if request.prefix_tokens is not None:
-            return head + request.prefix_tokens
-        if not request.prefix:
-            return head
-        return head + await self._tokenize({"prompt": request.prefix, "add_special_tokens": False})
-
-    async def _head(self, request: SampleRequest) -> tuple[int, ...]:
-        """Tokens of the prompt up to where the assistant speaks; asked for once a question."""
-        key = request.model_dump_json(include={"messages", "prompt"})
-        if key not in self._heads:
-            self._heads[key] = await self._tokenize(self._write_head(request))
-            while len(self._heads) > MAX_HEADS:
-                self._heads.popitem(last=False)
-        return self._heads[key]
-
-    def _write_head(self, request: SampleRequest) -> dict[str, Any]:
-        if request.prompt is None:
-            return {"messages": write_messages(request), "add_generation_prompt": True}
-        bos = self._client.bos
-        brings_its_own = bool(bos) and request.prompt.startswith(bos)
-        return {"prompt": request.prompt, "add_special_tokens": not brings_its_own}
-
-    async def _tokenize(self, what: dict[str, Any]) -> tuple[int, ...]:
-        payload = {"model": self._client.served_name, **what}
-        async with self._slots():
-            return tuple(await self._client.asker.ask("/tokenize", payload, read_token_ids))
-
-    def _slots(self) -> asyncio.Semaphore:
-        """Return the slots of the running loop."""
-        loop = asyncio.get_running_loop()
-        if self._slots_loop is not loop:
-            self._slots_loop, self._semaphore = loop, asyncio.Semaphore(MAX_TOKENIZING)
-        return self._semaphore
+        return [
+            *await self._client.asker.ask(
+                "/v1/completions", payload, lambda reply: read_unseeded(reply, wanted)
+            )
+        ]

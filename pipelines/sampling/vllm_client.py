@@ -15,9 +15,9 @@ from collections.abc import Callable
 from typing import Any
 
 from butwait.pipelines.sampling.http import Asker, Patience, report_no_death
+from butwait.pipelines.sampling.tokens import ServerTokens
 from butwait.pipelines.sampling.wire import (
     read_completions,
-    read_token_ids,
     write_messages,
     write_sampling,
 )
@@ -51,6 +51,7 @@ class VllmClient:
     ) -> None:
         self.asker = Asker(url, patience=patience, api_key=api_key, find_death=find_death)
         self._model = served_name
+        self._tokens = ServerTokens(self.asker, served_name)
         self._identity = identity
         self.bos = bos
         self._max_in_flight = patience.max_in_flight
@@ -99,17 +100,22 @@ class VllmClient:
             payload["prompt"] = request.prompt + request.prefix
             payload["add_special_tokens"] = not (self.bos and request.prompt.startswith(self.bos))
         elif request.prefix:
-            payload["prompt"] = await self._tokenize_prefixed(request)
+            payload["prompt"] = await self.tokenize(request)
         else:
             return "/v1/chat/completions", {**payload, "messages": write_messages(request)}
         return "/v1/completions", payload
 
-    async def _tokenize_prefixed(self, request: SampleRequest) -> list[int]:
-        """Tokenize the chat up to where the assistant speaks, and what it has said."""
-        chat = {"messages": write_messages(request), "add_generation_prompt": True}
-        prefix = {"prompt": request.prefix, "add_special_tokens": False}
-        parts = [
-            await self.asker.ask("/tokenize", {"model": self._model, **what}, read_token_ids)
-            for what in (chat, prefix)
-        ]
-        return parts[0] + parts[1]
+    async def tokenize(self, request: SampleRequest) -> tuple[int, ...]:
+        """Tokenize a request: up to where the assistant speaks, and what it has said.
+
+        Raises:
+            RequestRefused: The server does not tokenize it.
+        """
+        if request.prompt is not None:
+            special = not (self.bos and request.prompt.startswith(self.bos))
+            head = await self._tokens.of_text(request.prompt, special=special)
+        else:
+            head = await self._tokens.of_chat(request.messages or (), speak=True)
+        if request.prefix_tokens is not None:
+            return head + request.prefix_tokens
+        return head + (await self._tokens.of_text(request.prefix) if request.prefix else ())

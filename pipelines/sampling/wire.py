@@ -111,16 +111,20 @@ def read_unseeded(
         raise RequestRefused("bad_reply", f"{what} in {shown}") from error
 
 
-def read_token_ids(reply: object) -> list[int]:
+def read_token_ids(reply: object) -> tuple[int, ...]:
     """Read a reply of ``/tokenize``.
 
     Raises:
         RequestRefused: ``bad_reply``.
     """
     tokens = reply.get("tokens") if isinstance(reply, dict) else None
-    if not isinstance(tokens, list) or not all(isinstance(token, int) for token in tokens):
+    if not isinstance(tokens, list) or not all(_is_token(token) for token in tokens):
         raise RequestRefused("bad_reply", f"no tokens in {shorten(repr(reply), 120)}")
-    return tokens
+    return tuple(tokens)
+
+
+def _is_token(token: object) -> bool:
+    return isinstance(token, int) and 0 <= token < 2**32
 
 
 def _read_choice(

@@ -10,8 +10,8 @@ from functools import partial
 
 from butwait.pipelines.cache import ScoreCache, hash_shape
 from butwait.pipelines.cached import NotCached
+from butwait.pipelines.sampling.once import Once
 from butwait.pipelines.scoring.layouts import list_parameters
-from butwait.pipelines.scoring.once import Once
 from butwait.schemas.recipe_search import PrmSpec
 from butwait.schemas.sampling import ModelIdentity
 from butwait.schemas.scoring import Scorer, ScoreRequest

@@ -17,11 +17,11 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate, chain, pairwise
 from typing import NamedTuple
 
+from butwait.pipelines.sampling.apart import Answers
 from butwait.pipelines.sampling.gather import Gather
-from butwait.pipelines.scoring.batches import Answers
+from butwait.pipelines.sampling.tokens import ServerTokens
 from butwait.pipelines.scoring.layouts import clean_text
 from butwait.pipelines.scoring.link import Link
-from butwait.pipelines.scoring.tokens import ServerTokens
 from butwait.pipelines.scoring.wire import read_log_probs, read_rows
 from butwait.schemas.errors import RequestRefused
 from butwait.schemas.recipe_search import PrmSpec

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Sized
 from dataclasses import dataclass
 from typing import TypeVar
 
+from butwait.pipelines.sampling.apart import Answers, ask_apart
 from butwait.pipelines.sampling.gather import Gather
 from butwait.pipelines.sampling.http import Asker
-from butwait.pipelines.scoring.batches import Answers, ask_apart
 from butwait.schemas.sampling import ModelIdentity
 
 Q = TypeVar("Q")

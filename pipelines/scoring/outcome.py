@@ -7,11 +7,11 @@ the probability of the last class. Left out: raw scores (start the server with a
 
 from __future__ import annotations
 
+from butwait.pipelines.sampling.apart import Answers
 from butwait.pipelines.sampling.gather import Gather
-from butwait.pipelines.scoring.batches import Answers
+from butwait.pipelines.sampling.tokens import ServerTokens
 from butwait.pipelines.scoring.layouts import begin_chat, clean_text, find_system
 from butwait.pipelines.scoring.link import Link
-from butwait.pipelines.scoring.tokens import ServerTokens
 from butwait.pipelines.scoring.wire import read_outcome, read_rows
 from butwait.schemas.recipe_search import PrmSpec
 from butwait.schemas.record import Message

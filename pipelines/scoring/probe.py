@@ -14,11 +14,10 @@ import httpx
 from butwait.pipelines.sampling.engine import Endpoint
 from butwait.pipelines.sampling.http import authorize, is_loopback
 from butwait.pipelines.sampling.refusals import ServerGone
-from butwait.pipelines.sampling.wire import read_refusal, shorten
+from butwait.pipelines.sampling.wire import read_refusal, read_token_ids, shorten
 from butwait.pipelines.scoring.layouts import find_step_tag
 from butwait.pipelines.scoring.likelihood import write_log_probs_request
 from butwait.pipelines.scoring.marks import Marks, write_marks_request
-from butwait.pipelines.scoring.tokens import read_tokens
 from butwait.pipelines.scoring.wire import (
     read_log_probs,
     read_mark,
@@ -106,7 +105,7 @@ class Probe:
 
     def _find_mark(self, name: str, mark: str) -> int:
         body = {"prompt": mark, "add_special_tokens": False}
-        tokens = read_tokens(self._ask("/tokenize", body))
+        tokens = read_token_ids(self._ask("/tokenize", body))
         if len(tokens) != 1:
             raise ConfigError(
                 f"prm.{name} {mark!r} is {len(tokens)} tokens of {self._server.served_name}; "
@@ -115,7 +114,7 @@ class Probe:
         return tokens[0]
 
     def _check_log_probs(self) -> None:
-        piece = read_tokens(self._ask("/tokenize", {"prompt": "x", "add_special_tokens": False}))
+        piece = read_token_ids(self._ask("/tokenize", {"prompt": "x", "add_special_tokens": False}))
         spelled = self._ask("/detokenize", {"tokens": [*piece, *piece]})
         if spelled != {"prompt": "xx"}:
             raise ConfigError(

@@ -13,8 +13,10 @@ from __future__ import annotations
 from functools import partial
 from typing import NamedTuple
 
+from butwait.pipelines.sampling.apart import Answers
 from butwait.pipelines.sampling.gather import Gather
-from butwait.pipelines.scoring.batches import Answers
+from butwait.pipelines.sampling.once import Once
+from butwait.pipelines.sampling.tokens import ServerTokens
 from butwait.pipelines.scoring.layouts import (
     begin_chat,
     clean_text,
@@ -22,8 +24,6 @@ from butwait.pipelines.scoring.layouts import (
     find_system,
 )
 from butwait.pipelines.scoring.link import Link
-from butwait.pipelines.scoring.once import Once
-from butwait.pipelines.scoring.tokens import ServerTokens
 from butwait.pipelines.scoring.wire import read_rewards, read_rows
 from butwait.schemas.recipe_search import PrmSpec
 from butwait.schemas.record import Message

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from butwait.pipelines.sampling.steps import Grown, StepSampler
+from butwait.pipelines.sampling.steps import Grown, Steps
 from butwait.pipelines.search.finish import SearchOutcome, finish_search
 from butwait.pipelines.stages.sample_question import AskPlan, sample_request
 from butwait.schemas.errors import RequestRefused
@@ -53,7 +53,6 @@ class SearchPlan:
         return reads or self.spec.log_probs
 
 
-@dataclass
 class QuestionSearch:
     """One search under way.
 
@@ -62,24 +61,27 @@ class QuestionSearch:
         plan: Method and parameters.
         steps: Grows steps.
         scorer: Scores prefixes; None where the method needs no rewards.
+        has_gold: Whether the gold answer is known.
     """
 
-    question: Question
-    plan: SearchPlan
-    steps: StepSampler
-    scorer: Scorer | None
-    has_gold: bool = True
-    _refusals: list[RequestRefused] = field(default_factory=list)
-
-    async def run(self) -> SearchOutcome:
-        """Search to the end.
-
-        Raises:
-            SamplerError: A server is gone; a refused request costs its step alone.
-        """
-        spec = self.plan.spec
+    def __init__(
+        self,
+        question: Question,
+        plan: SearchPlan,
+        steps: Steps,
+        scorer: Scorer | None,
+        has_gold: bool = True,
+    ) -> None:
+        spec = plan.spec
+        self._question = question
+        self._plan = plan
+        self._steps = steps
+        self._scorer = scorer
+        self._has_gold = has_gold
         self._method = make_search(spec)
-        self._growth = Growth(self.plan.aggregation)
+        self._growth = Growth(plan.aggregation)
+        self._refusals: list[RequestRefused] = []
+        self._base = sample_request(question, plan.ask, 1)
         self._rules = StepRules(
             spec.separator,
             spec.max_steps,
@@ -87,7 +89,13 @@ class QuestionSearch:
             spec.end_on_box,
             self._method.whole,
         )
-        self._base = sample_request(self.question, self.plan.ask, 1)
+
+    async def run(self) -> SearchOutcome:
+        """Search to the end.
+
+        Raises:
+            SamplerError: A server is gone; a refused request costs its step alone.
+        """
         state, round_ = self._method.init(), 0
         while wanted := self._method.grow(state):
             if self._is_spent():
@@ -103,21 +111,21 @@ class QuestionSearch:
             round_ += 1
         final = self._method.final(state)
         return await finish_search(
-            self.question,
-            self.plan,
+            self._question,
+            self._plan,
             self._growth,
             final,
-            self.steps.identity,
+            self._steps.identity,
             self._refusals,
             self._draw("select"),
-            has_gold=self.has_gold,
+            has_gold=self._has_gold,
         )
 
     def _draw(self, *names: str | int) -> np.random.Generator:
-        return derive_rng(self.plan.ask.run_seed, self.question.id, "search", *names)
+        return derive_rng(self._plan.ask.run_seed, self._question.id, "search", *names)
 
     def _is_spent(self) -> bool:
-        most = self.plan.spec.max_tokens_total
+        most = self._plan.spec.max_tokens_total
         return most is not None and self._growth.n_tokens >= most
 
     def _cut(self, wanted: Sequence[Grow]) -> None:
@@ -132,13 +140,13 @@ class QuestionSearch:
         """Grow one node's children and score them; no other node is waited for."""
         request = self._request(grow, round_)
         step = len(self._growth.path(grow.parent))
-        grown = await self.steps.grow(request)
+        grown = await self._steps.grow(request)
         return list(
             await asyncio.gather(*(self._sprout(grow.parent, step, item) for item in grown))
         )
 
     def _request(self, grow: Grow, round_: int) -> SampleRequest:
-        spec, parent = self.plan.spec, grow.parent
+        spec, parent = self._plan.spec, grow.parent
         parameters = self._base.parameters
         if not self._method.whole:
             parameters = parameters.model_copy(
@@ -155,9 +163,9 @@ class QuestionSearch:
                 if is_exact and parent is not None
                 else None,
                 "n": grow.n,
-                "seed": derive_seed(self.plan.ask.run_seed, self.question.id, name),
+                "seed": derive_seed(self._plan.ask.run_seed, self._question.id, name),
                 "parameters": parameters,
-                "with_log_probs": self.plan.wants_log_probs,
+                "with_log_probs": self._plan.wants_log_probs,
             }
         )
 
@@ -170,16 +178,16 @@ class QuestionSearch:
         read = read_step(grown, step, self._rules)
         self._growth.n_prompt_tokens += grown.n_prompt_tokens
         sprout = Sprout(parent, step, read, grown, None, read.cut)
-        if sprout.cut is None and self.scorer is not None:
+        if sprout.cut is None and self._scorer is not None:
             await self._score(sprout)
         return sprout
 
     async def _score(self, sprout: Sprout) -> None:
-        assert self.scorer is not None
+        assert self._scorer is not None
         try:
             self._growth.n_scored += 1
             request = self._score_request(sprout)
-            rewards = await self.scorer.score(request)
+            rewards = await self._scorer.score(request)
             if len(rewards) != len(request.steps) or not all(0.0 <= r <= 1.0 for r in rewards):
                 seen = f"{len(request.steps)} steps were scored {list(rewards)[:8]}"
                 raise RequestRefused("bad_score", seen)
@@ -194,12 +202,12 @@ class QuestionSearch:
         steps, log_probs = prefix_parts(
             [s.read.text for s in path],
             [s.completion for s in path if s.completion is not None],
-            self.plan.aggregation,
-            self.plan.spec.separator if self._method.whole else None,
+            self._plan.aggregation,
+            self._plan.spec.separator if self._method.whole else None,
         )
         return ScoreRequest(
-            question_id=self.question.id,
-            problem=self.question.problem,
+            question_id=self._question.id,
+            problem=self._question.problem,
             messages=self._base.messages,
             prompt=self._base.prompt,
             steps=steps,

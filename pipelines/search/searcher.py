@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from butwait.pipelines.sampling.steps import StepSampler
+from butwait.pipelines.sampling.steps import Steps
 from butwait.pipelines.search.admission import Admission
 from butwait.pipelines.search.finish import SearchOutcome
 from butwait.pipelines.search.question import QuestionSearch, SearchPlan
@@ -19,7 +19,7 @@ class Searcher:
         scorer: Scores prefixes; None where nothing scores.
     """
 
-    def __init__(self, plan: SearchPlan, steps: StepSampler, scorer: Scorer | None) -> None:
+    def __init__(self, plan: SearchPlan, steps: Steps, scorer: Scorer | None) -> None:
         self._plan = plan
         self._steps = steps
         self._scorer = scorer

@@ -13,13 +13,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from butwait.pipelines.sampling.http import Asker
-from butwait.pipelines.sampling.wire import shorten
-from butwait.pipelines.scoring.once import Once
+from butwait.pipelines.sampling.once import Once
+from butwait.pipelines.sampling.wire import read_token_ids, shorten
 from butwait.schemas.errors import RequestRefused
 from butwait.schemas.record import Message
 
-N_OPEN = 16
-"""Requests for tokens that are open at once; the server answers each in a millisecond or two."""
+N_OPEN = 8
+"""Requests for tokens that are open at once: each is a matter of milliseconds, and hundreds of
+connections opened together cost more than they win."""
 N_CHATS = 4096
 """Chats whose tokens are remembered (4 bytes a token)."""
 N_TEXTS = 65536
@@ -74,7 +75,7 @@ class ServerTokens:
     async def _ask(self, what: dict[str, Any]) -> array[int]:
         body = {"model": self._model, **what}
         async with self._slots():
-            return array("I", await self._asker.ask("/tokenize", body, read_tokens))
+            return array("I", await self._asker.ask("/tokenize", body, read_token_ids))
 
     def _slots(self) -> asyncio.Semaphore:
         """Return the slots of the running loop."""
@@ -83,22 +84,6 @@ class ServerTokens:
             self._slots_loop = loop
             self._semaphore = asyncio.Semaphore(N_OPEN)
         return self._semaphore
-
-
-def read_tokens(reply: object) -> tuple[int, ...]:
-    """Read a reply of ``/tokenize``.
-
-    Raises:
-        RequestRefused: ``bad_reply``.
-    """
-    tokens = reply.get("tokens") if isinstance(reply, dict) else None
-    if not isinstance(tokens, list) or not all(_is_token(token) for token in tokens):
-        raise RequestRefused("bad_reply", f"no tokens in {shorten(repr(reply), 120)}")
-    return tuple(tokens)
-
-
-def _is_token(token: object) -> bool:
-    return isinstance(token, int) and 0 <= token < 2**32
 
 
 def _hash(what: dict[str, Any]) -> bytes:
