@@ -269,3 +269,39 @@ def test_a_question_of_512_particles_does_not_hold_up_small_ones() -> None:
     with FakeOpenAI(answer=step_by_step, delay_s=0.02).running() as policy:
         asyncio.run(play(policy.url))
     assert done[-1] == "large"
+
+
+class _Even:
+    """Finds everything equally good."""
+
+    async def score(self, request: Any) -> tuple[float, ...]:
+        return (0.5,) * len(request.steps)
+
+
+def test_the_transformers_engine_grows_steps_too(root: Path) -> None:
+    from butwait.pipelines.sampling.steps import SeededSteps
+    from butwait.pipelines.sampling.transformers_engine import TransformersSampler
+    from butwait.schemas.sampling import ModelIdentity
+
+    identity = ModelIdentity(id="pocket", revision=None, engine="transformers")
+    folder = root / "trainer" / "pocket" / "checkpoints" / "policy"
+
+    async def play() -> SearchTree:
+        sampler = TransformersSampler(str(folder), identity)
+        try:
+            spec: Any = TypeAdapter(SearchSpec).validate_python(
+                {"method": "particle", "budget": 4, "max_step_tokens": 60}
+            )
+            ask = AskPlan(0, SamplingSpec(prompt="qwen"), None, "qwen", None, False, 1.0, False)
+            plan = SearchPlan(ask, spec, PrmSpec(layout="self_certainty"), identity)
+            problem = "Eva has 45 pens. Eva buys 4 boxes with 9 pens each. How many has Eva now?"
+            question = make_question(problem=problem, gold="81")
+            searcher = Searcher(plan, SeededSteps(sampler), _Even())  # type: ignore[arg-type]
+            return (await searcher.search(question)).tree
+        finally:
+            await sampler.close()
+
+    tree = asyncio.run(play())
+    assert tree == asyncio.run(play())  # seeds are sent: the same again without a cache
+    assert max(node.step for node in tree.nodes) >= 1
+    assert len(tree.final) == 4 and tree.selected is not None

@@ -40,7 +40,7 @@ def write_page(report: Report, path: Path) -> list[str]:
     Raises:
         ValueError: The page has lost one of its markers.
     """
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8") if path.is_file() else "# Benchmarks\n"
     if START not in text and END not in text:
         text = f"{text.rstrip()}\n\n{START}\n{END}\n"
     if text.count(START) != 1 or text.count(END) != 1:
