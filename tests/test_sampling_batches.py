@@ -4,6 +4,7 @@ with their own sample."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import httpx
@@ -40,7 +41,10 @@ def sample(server: FakeOpenAI, *requests: SampleRequest, **more: Any) -> list[li
         inner = connect(server.url, server.model, patience=Patience(n_retries=0))
         assert isinstance(inner, VllmClient)
         client = BatchClient(inner, **more)
-        try:
+        try:  # prompts are tokenized first, so that what a test asks for is asked at one moment
+            for request in requests:
+                with contextlib.suppress(RequestRefused):
+                    await inner.tokenize(request)
             asked = [client.sample_each(request, range(request.n)) for request in requests]
             return await asyncio.gather(*asked)
         finally:

@@ -32,9 +32,8 @@ def test_rlhflow_says_a_plus_to_every_step_and_asks_for_the_next() -> None:
     first = "<|user|>2 + 2? 2 + 2 = 4"
     chats = [first, f"{first}{turn}So 4.", f"{first}{turn}So 4.{turn}The answer is 4."]
     texts = [f"{chat}<|end|><|assistant|>" for chat in chats]
-    (sent,) = server.payloads
-    assert sorted(sent["texts"]) == sorted(texts)
-    assert (sent["max_tokens"], sent["logprobs"]) == (1, 2)
+    assert sorted(text for sent in server.payloads for text in sent["texts"]) == sorted(texts)
+    assert all((sent["max_tokens"], sent["logprobs"]) == (1, 2) for sent in server.payloads)
     assert rewards == pytest.approx([sigmoid(log_odds(text)) for text in texts])
 
 
@@ -68,9 +67,10 @@ def test_the_marks_of_the_recipe_are_asked_for_by_their_token_ids() -> None:
     with FakePrm(CAUSAL).running() as server:
         endpoint = describe(server, "rlhflow", good_mark="good", bad_mark="bad")
         score(endpoint, ask("4", "5"))
-        (sent,) = server.payloads
-        assert sent["logprob_token_ids"] == [server._ids["good"], server._ids["bad"]]
-        assert "<|assistant|>good<|end|>" in sent["texts"][1]
+        marks = [server._ids["good"], server._ids["bad"]]
+        assert all(sent["logprob_token_ids"] == marks for sent in server.payloads)
+        texts = [text for sent in server.payloads for text in sent["texts"]]
+        assert sum("<|assistant|>good<|end|>" in text for text in texts) == 1
 
 
 @pytest.mark.parametrize(
