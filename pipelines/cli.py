@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from butwait.pipelines.cli_train import app as train_app
 from butwait.pipelines.cli_verify import app as verify_app
 from butwait.pipelines.terminal import say as _say
 from butwait.schemas.errors import ButwaitError, ConfigError
@@ -31,6 +32,7 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C (128 + SIGINT)."""
 
 app.add_typer(verify_app)
+app.add_typer(train_app, name="train")
 
 BEAM_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True}
 
@@ -303,8 +305,11 @@ def run_command(arguments: list[str]) -> int:
     except ButwaitError as error:
         return _report(str(error), error.exit_code, debug)
     except KeyboardInterrupt:
-        kept = "; finished samples are kept: the same command continues"
-        _say("interrupted" + (kept if "build" in arguments[:1] else ""))
+        kept = {
+            "build": "; finished samples are kept: the same command continues",
+            "train": "; the last checkpoint is kept: the same command continues",
+        }
+        _say("interrupted" + kept.get(arguments[0] if arguments else "", ""))
         return INTERRUPTED
     except BrokenPipeError:
         # The reader has gone (`| head`): nothing is wrong, and nothing more can be written.
