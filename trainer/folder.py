@@ -71,7 +71,9 @@ class TrainFolder:
             known = self.recipe.read_text("utf-8")
         except OSError as error:
             raise TrainerError(f"run folder {self.root} cannot be written: {error}") from error
-        if known != recipe:
+        if known != recipe and not self.metrics.exists():
+            self.write(self.recipe, recipe)  # nothing was trained yet
+        elif known != recipe:
             raise ConfigError(
                 f"{self.root} was begun with another recipe ({_first_difference(known, recipe)}): "
                 "choose another name, or begin anew with --fresh"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import torch
 from accelerate import PartialState
 
-from butwait.schemas.errors import TrainerError
+from butwait.schemas.errors import ConfigError, TrainerError
 from butwait.schemas.recipe_train import TrainRecipe
 from butwait.trainer.card import write_card
 from butwait.trainer.curves import draw_curves
@@ -49,6 +50,7 @@ class Run:
             ConfigError: The folder is another recipe's.
             TrainerError: It cannot be written.
         """
+        _check_reporters(recipe)
         folder = TrainFolder(options.out / recipe.name)
         state = PartialState()
         if state.is_main_process:
@@ -147,3 +149,16 @@ class Run:
             board = TensorBoardCallback()
             board.logging_dir = str(self.folder.tensorboard)
             trainer.add_callback(board)
+
+
+def _check_reporters(recipe: TrainRecipe) -> None:
+    """Refuse a reporter that is not there, before hours of work.
+
+    Raises:
+        ConfigError: It is not installed.
+    """
+    for name in recipe.report_to:
+        if find_spec(name) is None:
+            raise ConfigError(
+                f"report_to: {name} is not installed; pip install {name}, or report_to: []"
+            )
