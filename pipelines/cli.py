@@ -137,14 +137,16 @@ def build(
 @app.command()
 def push(
     run: RunPath,
-    repo_id: Annotated[str, typer.Argument(help="Dataset on the Hub, e.g. me/my-dataset.")],
+    repo_id: Annotated[str, typer.Argument(help="Repository on the Hub, e.g. me/my-dataset.")],
     public: Annotated[
         bool, typer.Option("--public", help="Make the repository public (default: private).")
     ] = False,
     message: Annotated[str | None, typer.Option(help="Commit message.")] = None,
     debug: Debug = False,
 ) -> None:
-    """Publish a run on the Hugging Face Hub in one commit, and read it back.
+    """Publish a run, dataset or trained model, on the Hugging Face Hub in one commit.
+
+    What was committed is read back and compared.
 
     The token comes from HF_TOKEN or `hf auth login`; HF_ENDPOINT names another Hub.
 
@@ -152,10 +154,13 @@ def push(
     Examples:
       butwait push runs/quickstart me/pocket-reasoning
       butwait push runs/quickstart me/pocket-reasoning --public
+      butwait push runs/quickstart-sft me/pocket-sft
     """
     from butwait.pipelines.publish import push_run
+    from butwait.pipelines.publish_model import is_training_run, push_model
 
-    result = push_run(
+    is_model = is_training_run(run)
+    result = (push_model if is_model else push_run)(
         run,
         repo_id,
         public=public,
@@ -165,7 +170,8 @@ def push(
         progress=_say,
     )
     what = f"{result.files_sent} files sent" if result.files_sent else "nothing had changed"
-    _say(f"{result.url} at {result.revision}: {result.n_rows} rows read back equal ({what})")
+    read = "model" if is_model else f"{result.n_rows} rows"
+    _say(f"{result.url} at {result.revision}: {read} read back equal ({what})")
 
 
 @app.command()

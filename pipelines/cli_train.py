@@ -42,7 +42,7 @@ def sft(
     """Supervised fine-tuning; a second run of the command continues the first.
 
     Every row is rendered and checked before the model loads. Several processes:
-    accelerate launch --config_file recipes/accelerate/fsdp2-8.yaml $(which butwait) train sft RECIPE
+    accelerate launch --config_file recipes/accelerate/fsdp2-8.yaml .venv/bin/butwait train sft ...
 
     \b
     Examples:

@@ -189,7 +189,7 @@ SFT_PRESETS: dict[str, dict[str, Any]] = {
 }
 """``redhat-sft``: 6e-6 from the run name, 128 rows a step, constant rate after 10 steps, token-mean
 loss over the assistant's turns; 12 epochs are inferred from checkpoint names (But-wait). ``limo``:
-LIMO's own recipe, 15 epochs, cosine without warm-up, one row on each of 8 GPUs."""
+LIMO's own recipe, 15 epochs, cosine without warm-up, one row a device; eight are assumed."""
 
 
 def fill_preset(document: Any, presets: dict[str, dict[str, Any]]) -> Any:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
+
 from butwait.schemas.errors import ConfigError
 from butwait.schemas.recipe_train import SftRecipe
 from butwait.trainer.examples import IGNORED, ChatEncoder, read_chat
@@ -81,14 +83,16 @@ def encode_rows(
         Encoded rows (``input_ids``, ``labels``), findings by check, and token counts.
     """
     cache.mkdir(parents=True, exist_ok=True)
-    encoded = table.map(
-        _encode_one(encoder, recipe),
-        with_indices=True,
-        remove_columns=table.column_names,
-        cache_file_name=str(cache / "encoded.arrow"),
-        load_from_cache_file=False,
-        desc="Rendering rows",
-    )
+    state = PartialState()
+    with state.main_process_first():  # the others read what the first has written
+        encoded = table.map(
+            _encode_one(encoder, recipe),
+            with_indices=True,
+            remove_columns=table.column_names,
+            cache_file_name=str(cache / "encoded.arrow"),
+            load_from_cache_file=not state.is_main_process,
+            desc="Rendering rows",
+        )
     findings = {name: Finding() for name in CHECKS}
     for name, problems in zip(encoded["id"], encoded["problems"], strict=True):
         for problem in problems:
