@@ -128,6 +128,7 @@ class Run:
             steps=n_steps,
             samples=count(n_steps),
             train_s=round(time.monotonic() - start_s, 1),
+            loop_s=result.metrics.get("train_runtime"),
             loss=result.training_loss,
             final=str(self.folder.final.name),
         )
