@@ -102,6 +102,10 @@ $(BENCH_VENV)/.installed: requirements/bench.txt
 		-r requirements/bench.txt
 	@touch $@
 
+.PHONY: bench-train
+bench-train: setup ## our trainer against TRL used directly
+	$(BIN)/python -m benchmarks.train.run $(BENCH)
+
 .PHONY: bench-search
 bench-search: setup $(BENCH_VENV)/.installed ## search methods: accuracy, speed against its_hub, statistics
 	$(BIN)/python -m benchmarks.search.run --peer-python $(BENCH_VENV)/bin/python $(BENCH)

@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from butwait.pipelines.cli_train import app as train_app
 from butwait.pipelines.cli_verify import app as verify_app
 from butwait.pipelines.terminal import say as _say
 from butwait.schemas.errors import ButwaitError, ConfigError
@@ -31,6 +32,7 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C (128 + SIGINT)."""
 
 app.add_typer(verify_app)
+app.add_typer(train_app, name="train")
 
 BEAM_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True}
 
@@ -135,14 +137,16 @@ def build(
 @app.command()
 def push(
     run: RunPath,
-    repo_id: Annotated[str, typer.Argument(help="Dataset on the Hub, e.g. me/my-dataset.")],
+    repo_id: Annotated[str, typer.Argument(help="Repository on the Hub, e.g. me/my-dataset.")],
     public: Annotated[
         bool, typer.Option("--public", help="Make the repository public (default: private).")
     ] = False,
     message: Annotated[str | None, typer.Option(help="Commit message.")] = None,
     debug: Debug = False,
 ) -> None:
-    """Publish a run on the Hugging Face Hub in one commit, and read it back.
+    """Publish a run, dataset or trained model, on the Hugging Face Hub in one commit.
+
+    What was committed is read back and compared.
 
     The token comes from HF_TOKEN or `hf auth login`; HF_ENDPOINT names another Hub.
 
@@ -150,10 +154,13 @@ def push(
     Examples:
       butwait push runs/quickstart me/pocket-reasoning
       butwait push runs/quickstart me/pocket-reasoning --public
+      butwait push runs/quickstart-sft me/pocket-sft
     """
     from butwait.pipelines.publish import push_run
+    from butwait.pipelines.publish_model import is_training_run, push_model
 
-    result = push_run(
+    is_model = is_training_run(run)
+    result = (push_model if is_model else push_run)(
         run,
         repo_id,
         public=public,
@@ -163,7 +170,8 @@ def push(
         progress=_say,
     )
     what = f"{result.files_sent} files sent" if result.files_sent else "nothing had changed"
-    _say(f"{result.url} at {result.revision}: {result.n_rows} rows read back equal ({what})")
+    read = "model" if is_model else f"{result.n_rows} rows"
+    _say(f"{result.url} at {result.revision}: {read} read back equal ({what})")
 
 
 @app.command()
@@ -303,8 +311,11 @@ def run_command(arguments: list[str]) -> int:
     except ButwaitError as error:
         return _report(str(error), error.exit_code, debug)
     except KeyboardInterrupt:
-        kept = "; finished samples are kept: the same command continues"
-        _say("interrupted" + (kept if "build" in arguments[:1] else ""))
+        kept = {
+            "build": "; finished samples are kept: the same command continues",
+            "train": "; the last checkpoint is kept: the same command continues",
+        }
+        _say("interrupted" + kept.get(arguments[0] if arguments else "", ""))
         return INTERRUPTED
     except BrokenPipeError:
         # The reader has gone (`| head`): nothing is wrong, and nothing more can be written.

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from butwait.pipelines.card import name_repo
 from butwait.pipelines.front_matter import read_front_matter
@@ -43,6 +43,7 @@ class Publication:
     configs: tuple[ConfigFiles, ...]
     files: Mapping[str, LocalFile]
     """By path in the repository."""
+    repo_type: Literal["dataset", "model"] = "dataset"
 
     @property
     def n_bytes(self) -> int:

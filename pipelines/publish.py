@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str], None]
 
-OUR_SHARD = re.compile(r"data/[^/]+/[a-z][a-z0-9_]*-\d{5}-of-\d{5}\.parquet")
+OURS = {
+    "dataset": re.compile(r"data/[^/]+/[a-z][a-z0-9_]*-\d{5}-of-\d{5}\.parquet"),
+    "model": re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?|adapter/.+"),
+}
 """Files that a push may delete; whatever else is in the repository stays."""
 REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 MANY_FILES = 100
@@ -88,16 +91,16 @@ def push_run(
     """
     good_token = check_names(repo_id, token)
     publication = read_publication(run, repo_id)
-    line = HubLine(_find_endpoint(endpoint), good_token, progress, sleep)
+    line = HubLine(find_endpoint(endpoint), good_token, progress, sleep)
     limit_client_time()
-    api = _connect(line)
+    api = connect_hub(line)
     check_identity(line, api, repo_id)
-    was_private = _prepare_repo(line, api, repo_id, public)
+    was_private = prepare_repo(line, api, repo_id, public)
     message = commit_message or f"Publish {run.name} with butwait"
-    change = _commit(line, api, repo_id, publication, message)
+    change = commit(line, api, repo_id, publication, message)
     _verify(line, repo_id, change.head, publication)
     if public and was_private:
-        call_hub(line, f"make {repo_id} public", _publicise(api, repo_id))
+        call_hub(line, f"make {repo_id} public", publicise(api, repo_id))
     return _sum_up(line, repo_id, change, publication, private=was_private and not public)
 
 
@@ -123,8 +126,8 @@ def check_names(repo_id: str, token: str | None) -> str:
     """
     if not REPO_ID.fullmatch(repo_id) or "--" in repo_id or ".." in repo_id:
         raise ConfigError(
-            f"{repo_id!r} is not a dataset's name: give OWNER/NAME of letters, digits, '-', '_', "
-            "'.', e.g. alice/numbers"
+            f"{repo_id!r} is not a repository's name: give OWNER/NAME of letters, digits, '-', "
+            "'_', '.', e.g. alice/numbers"
         )
     if token is None or not token.strip():
         raise ConfigError(
@@ -133,13 +136,15 @@ def check_names(repo_id: str, token: str | None) -> str:
     return token.strip()
 
 
-def _find_endpoint(endpoint: str | None) -> str:
+def find_endpoint(endpoint: str | None) -> str:
+    """Return the address of the Hub, the client library's where none is given."""
     from huggingface_hub import constants
 
     return (endpoint or str(constants.ENDPOINT)).rstrip("/")
 
 
-def _connect(line: HubLine) -> HfApi:
+def connect_hub(line: HubLine) -> HfApi:
+    """Return a client of the Hub."""
     from huggingface_hub import HfApi
 
     return HfApi(endpoint=line.endpoint, token=line.token, library_name="butwait")
@@ -167,13 +172,15 @@ def check_identity(line: HubLine, api: HfApi, repo_id: str) -> None:
         )
 
 
-def _prepare_repo(line: HubLine, api: HfApi, repo_id: str, public: bool) -> bool:
+def prepare_repo(
+    line: HubLine, api: HfApi, repo_id: str, public: bool, repo_type: str = "dataset"
+) -> bool:
     """Make the repository if there is none; return whether it is private."""
     from huggingface_hub.errors import RepositoryNotFoundError
 
     def look() -> bool | None:
         try:
-            return bool(api.repo_info(repo_id, repo_type="dataset").private)
+            return bool(api.repo_info(repo_id, repo_type=repo_type).private)
         except RepositoryNotFoundError as error:
             if find_status(error) == 404:
                 return None
@@ -182,10 +189,10 @@ def _prepare_repo(line: HubLine, api: HfApi, repo_id: str, public: bool) -> bool
     private = call_hub(line, f"read {repo_id}", look)
     if private is None:
         private = not public
-        line.tell(f"making {'private' if private else 'public'} dataset {repo_id}")
+        line.tell(f"making {'private' if private else 'public'} {repo_type} {repo_id}")
 
         def make() -> None:
-            api.create_repo(repo_id, repo_type="dataset", private=not public, exist_ok=True)
+            api.create_repo(repo_id, repo_type=repo_type, private=not public, exist_ok=True)
 
         call_hub(line, f"make {repo_id}", make)
     elif not private and not public:
@@ -193,9 +200,11 @@ def _prepare_repo(line: HubLine, api: HfApi, repo_id: str, public: bool) -> bool
     return private
 
 
-def _publicise(api: HfApi, repo_id: str) -> Callable[[], None]:
+def publicise(api: HfApi, repo_id: str, repo_type: str = "dataset") -> Callable[[], None]:
+    """Return the call that makes a repository public."""
+
     def change() -> None:
-        api.update_repo_settings(repo_id, repo_type="dataset", private=False)
+        api.update_repo_settings(repo_id, repo_type=repo_type, private=False)
 
     return change
 
@@ -204,8 +213,9 @@ def compare(api: HfApi, repo_id: str, publication: Publication) -> Change:
     """Return what a commit on top of the present head has to change, by content."""
     from huggingface_hub.hf_api import RepoFile
 
-    head = str(api.repo_info(repo_id, repo_type="dataset", revision="main").sha)
-    tree = api.list_repo_tree(repo_id, repo_type="dataset", revision=head, recursive=True)
+    kind = publication.repo_type
+    head = str(api.repo_info(repo_id, repo_type=kind, revision="main").sha)
+    tree = api.list_repo_tree(repo_id, repo_type=kind, revision=head, recursive=True)
     remote = {item.path: item for item in tree if isinstance(item, RepoFile)}
 
     def differs(path: str, file: LocalFile) -> bool:
@@ -217,11 +227,12 @@ def compare(api: HfApi, repo_id: str, publication: Publication) -> Change:
         return bool(there.blob_id != file.git_oid)
 
     adds = tuple(path for path, file in sorted(publication.files.items()) if differs(path, file))
-    stale = (p for p in remote if OUR_SHARD.fullmatch(p) and p not in publication.files)
+    ours = OURS[kind]
+    stale = (p for p in remote if ours.fullmatch(p) and p not in publication.files)
     return Change(head, adds, tuple(sorted(stale)))
 
 
-def _commit(
+def commit(
     line: HubLine, api: HfApi, repo_id: str, publication: Publication, message: str
 ) -> Change:
     """Bring the repository up to the publication; return what was changed and the new head."""
@@ -262,7 +273,7 @@ def _send(api: HfApi, repo_id: str, publication: Publication, change: Change, me
         repo_id,
         operations,
         commit_message=message,
-        repo_type="dataset",
+        repo_type=publication.repo_type,
         parent_commit=change.head,
     )
     return str(info.oid)

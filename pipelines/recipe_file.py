@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -14,6 +14,7 @@ from butwait.schemas.errors import ConfigError
 from butwait.schemas.recipe import Recipe
 
 MAX_BYTES = 1_000_000
+R = TypeVar("R", bound=BaseModel)
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -68,19 +69,19 @@ def read_document(
     return document
 
 
-def check_recipe(document: dict[str, Any], label: str) -> Recipe:
-    """Validate a recipe document; ``label`` names it in errors.
+def check_recipe(document: dict[str, Any], label: str, kind: type[R] = Recipe) -> R:  # type: ignore[assignment]
+    """Validate a recipe document of some kind; ``label`` names it in errors.
 
     Raises:
         ConfigError: With the first mistake, in one line.
     """
     try:
-        return Recipe.model_validate(document)
+        return kind.model_validate(document)
     except ValidationError as error:
-        raise ConfigError(f"{label}: {_explain(error)}") from error
+        raise ConfigError(f"{label}: {_explain(error, kind)}") from error
 
 
-def dump_recipe(recipe: Recipe) -> str:
+def dump_recipe(recipe: BaseModel) -> str:
     """Return the effective recipe as YAML, defaults filled in."""
     document = recipe.model_dump(mode="json")
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)
@@ -99,7 +100,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         what = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(f"recipe {path} is not valid YAML: {what}") from error
     if not isinstance(document, dict):
-        raise ConfigError(f"recipe {path} must be a mapping with name, sources, model and rows")
+        raise ConfigError(f"recipe {path} must be a mapping of keys, e.g. name: first-try")
     return document
 
 
@@ -154,7 +155,7 @@ def _index(place: list[Any], part: str, override: str) -> int:
     return int(part)
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, kind: type[BaseModel]) -> str:
     """One line for the most telling mistake: an unknown key before its consequences."""
     details = sorted(error.errors(), key=lambda d: d["type"] != "extra_forbidden")
     first = details[0]
@@ -164,7 +165,7 @@ def _explain(error: ValidationError) -> str:
         key = str(first["ctx"]["discriminator"]).strip("'")
         return f"'{place}.{key}' is required{more}"
     if first["type"] == "extra_forbidden":
-        return f"unknown key {place!r}{_nearest(first['loc'])}{more}"
+        return f"unknown key {place!r}{_nearest(first['loc'], kind)}{more}"
     if first["type"] == "missing":
         return f"{place!r} is required{more}"
     shown = repr(first["input"])
@@ -190,9 +191,9 @@ def _readable(place: tuple[int | str, ...]) -> list[str]:
     return parts
 
 
-def _nearest(place: tuple[int | str, ...]) -> str:
+def _nearest(place: tuple[int | str, ...], kind: type[BaseModel]) -> str:
     """Suggest the known key nearest to the unknown one, from the model that refused it."""
-    names = _known_keys(Recipe, list(place[:-1]))
+    names = _known_keys(kind, list(place[:-1]))
     close = difflib.get_close_matches(str(place[-1]), names, 1, cutoff=0.5)
     if close:
         return f"; did you mean {close[0]!r}?"

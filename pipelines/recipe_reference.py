@@ -11,12 +11,12 @@ import inspect
 import re
 import textwrap
 import types
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from butwait.schemas import recipe, recipe_rows, recipe_search, recipe_sections
+from butwait.schemas import recipe, recipe_rows, recipe_search, recipe_sections, recipe_train
 
 SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("the recipe", recipe.Recipe),
@@ -47,6 +47,11 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("rows.NAME: {transform: correct_only}", recipe_rows.CorrectOnlySpec),
     ("rows.NAME: {transform: preference}", recipe_rows.PreferenceSpec),
     ("rows.NAME: {transform: step_labels}", recipe_rows.StepLabelsSpec),
+    ("train sft", recipe_train.SftRecipe),
+    ("train: model", recipe_train.StartSpec),
+    ("train: model.lora", recipe_train.LoraSpec),
+    ("train: data", recipe_train.DataSpec),
+    ("train: optimiser", recipe_train.OptimiserSpec),
 )
 
 INTRODUCTION = """\
@@ -101,10 +106,12 @@ def _section(annotation: Any) -> type[BaseModel] | None:
 
 def _spell(annotation: Any) -> str:
     origin, members = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _spell(members[0])
     if origin is Literal:
         return " \\| ".join(str(value) for value in members)
     if origin in (Union, types.UnionType):
-        return " \\| ".join(_spell(member) for member in members)
+        return " \\| ".join(dict.fromkeys(_spell(member) for member in members))
     if origin is tuple:
         inner = [_spell(member) for member in members if member is not Ellipsis]
         return f"list of {inner[0]}" if Ellipsis in members else f"[{', '.join(inner)}]"

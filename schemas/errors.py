@@ -52,6 +52,10 @@ class VerifierError(ButwaitError):
     """A verifier worker pool that cannot run."""
 
 
+class TrainerError(ButwaitError):
+    """A training run that cannot go on; the last whole checkpoint is kept."""
+
+
 class SchemaError(ButwaitError):
     """A record that breaks its invariants.
 

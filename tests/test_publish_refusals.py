@@ -90,7 +90,7 @@ def test_a_token_without_the_right_is_refused_before_anything_is_made(
 def test_a_malformed_repository_name_is_refused(
     hub: HubServer, push: Push, run: Path, repo_id: str
 ) -> None:
-    with pytest.raises(ConfigError, match="is not a dataset's name"):
+    with pytest.raises(ConfigError, match="is not a repository's name"):
         push(run, repo_id)
     assert hub.seen == []
 

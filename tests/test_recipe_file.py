@@ -11,8 +11,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from butwait.pipelines.recipe_file import check_recipe, dump_recipe, load_recipe
+from butwait.pipelines.recipe_file import check_recipe, dump_recipe, load_recipe, read_document
 from butwait.schemas.errors import ButwaitError, ConfigError
+from butwait.schemas.recipe_train import SftRecipe
 
 MINIMAL: dict[str, Any] = {
     "name": "x",
@@ -38,11 +39,26 @@ def write(folder: Path, document: object) -> Path:
     return path
 
 
+TRAINED = {"sft": SftRecipe}
+"""Recipes of the trainer, by the word that their file's name begins with."""
+
+
 def test_every_recipe_in_the_repository_is_valid(root: Path) -> None:
-    paths = sorted((root / "recipes").rglob("*.yaml"))
-    assert len(paths) >= 5
-    for path in paths:
+    folders = {path.name for path in (root / "recipes").iterdir() if path.is_dir()}
+    assert folders == {"accelerate", "real", "replay", "train"}
+    found = sorted((root / "recipes").rglob("*.yaml"))
+    builds = [p for p in found if p.parent.name not in ("accelerate", "train")]
+    assert len(builds) >= 5
+    for path in builds:
         assert load_recipe(path).name
+
+
+def test_every_recipe_of_the_trainer_is_valid(root: Path) -> None:
+    paths = sorted((root / "recipes" / "train").glob("*.yaml"))
+    assert paths
+    for path in paths:
+        kind = TRAINED[path.stem.partition("-")[0]]
+        assert check_recipe(read_document(path), str(path), kind).name
 
 
 def test_a_dumped_recipe_loads_as_the_same_recipe() -> None:

@@ -1,0 +1,105 @@
+"""Publish the final model of a training run: one commit, compared by content afterwards.
+
+The folder is what transformers and vLLM load, its card included. Checkpoints stay here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from butwait.pipelines.hub_calls import HubLine, call_hub
+from butwait.pipelines.publication import LocalFile, Publication
+from butwait.pipelines.publish import (
+    PushResult,
+    check_identity,
+    check_names,
+    commit,
+    compare,
+    connect_hub,
+    find_endpoint,
+    prepare_repo,
+    publicise,
+)
+from butwait.schemas.errors import ConfigError, HubError
+
+
+def is_training_run(run: Path) -> bool:
+    """Whether a folder is a training run's: it has checkpoints or a final model."""
+    return (run / "final").is_dir() or (run / "checkpoints").is_dir()
+
+
+def push_model(
+    run: Path,
+    repo_id: str,
+    *,
+    public: bool = False,
+    token: str | None,
+    endpoint: str | None = None,
+    commit_message: str | None = None,
+    progress: Callable[[str], None],
+    sleep: Callable[[float], None] = time.sleep,
+) -> PushResult:
+    """Publish ``final/`` of a training run as a model; arguments as of ``push_run``.
+
+    Raises:
+        ConfigError: No token, a malformed ``repo_id``, or a run that is not finished.
+        HubError: The Hub refuses, or holds something else afterwards.
+    """
+    good_token = check_names(repo_id, token)
+    publication = read_model(run)
+    line = HubLine(find_endpoint(endpoint), good_token, progress, sleep)
+    api = connect_hub(line)
+    check_identity(line, api, repo_id)
+    was_private = prepare_repo(line, api, repo_id, public, "model")
+    message = commit_message or f"Publish {run.name} with butwait"
+    change = commit(line, api, repo_id, publication, message)
+    left = call_hub(line, f"read {repo_id} back", lambda: compare(api, repo_id, publication))
+    if left.adds or left.deletes:
+        wrong = (left.adds + left.deletes)[0]
+        raise HubError(
+            f"{repo_id} at {left.head} is not what was sent: {wrong} differs; push again"
+        )
+    if public and was_private:
+        call_hub(line, f"make {repo_id} public", publicise(api, repo_id, "model"))
+    return PushResult(
+        repo_id=repo_id,
+        revision=change.head,
+        url=f"{line.endpoint}/{repo_id}/tree/{change.head}",
+        files_sent=len(change.adds),
+        files_deleted=len(change.deletes),
+        n_rows=0,
+        private=was_private and not public,
+    )
+
+
+def read_model(run: Path) -> Publication:
+    """Read what a training run publishes.
+
+    Raises:
+        ConfigError: The run is not finished, or its folder was changed.
+    """
+    final = run / "final"
+    try:
+        status = json.loads((run / "manifest.json").read_text("utf-8")).get("status")
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{run} is not a training run: manifest.json: {error}") from error
+    if status != "finished" or not (final / "config.json").is_file():
+        raise ConfigError(f"{run} is not finished: run its `butwait train` command to the end")
+    files = {
+        path.relative_to(final).as_posix(): LocalFile(path, path.stat().st_size, _hash(path))
+        for path in sorted(final.rglob("*"))
+        if path.is_file() and not path.name.startswith(".")
+    }
+    return Publication((), files, "model")
+
+
+def _hash(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        for chunk in iter(lambda: stream.read(1 << 20), b""):
+            digest.update(chunk)
+    return digest.hexdigest()
