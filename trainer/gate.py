@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from butwait.schemas.errors import ConfigError
 from butwait.schemas.recipe_train import SftRecipe
@@ -26,6 +26,22 @@ CHECKS = {
 """What is checked of every row, and what it means."""
 N_SHOWN = 3
 """Rows that are named for each check."""
+
+
+class LengthLimits(Protocol):
+    """The part of a recipe that over-long rows are judged by."""
+
+    @property
+    def max_length(self) -> int:
+        """Tokens of a row."""
+
+    @property
+    def too_long(self) -> str:
+        """What becomes of longer rows."""
+
+    @property
+    def max_too_long(self) -> float:
+        """Share of over-long rows that is let pass."""
 
 
 @dataclass
@@ -89,13 +105,7 @@ def encode_rows(
         load_from_cache_file=False,
         desc="Rendering rows",
     )
-    findings = {name: Finding() for name in CHECKS}
-    for name, problems in zip(encoded["id"], encoded["problems"], strict=True):
-        for problem in problems:
-            finding = findings[problem]
-            finding.n_rows += 1
-            if len(finding.shown) < N_SHOWN:
-                finding.shown.append(name)
+    findings = count_problems(encoded, CHECKS)
     kept = [i for i, usable in enumerate(encoded["usable"]) if usable]
     rows = encoded.select(kept)
     counts = {
@@ -104,6 +114,18 @@ def encode_rows(
         "straddling": sum(rows["n_straddling"]),
     }
     return rows.select_columns(["input_ids", "labels", "id"]), findings, counts
+
+
+def count_problems(encoded: Any, checks: Mapping[str, str]) -> dict[str, Finding]:
+    """Count the problems of encoded rows (``id``, ``problems``) by check."""
+    findings = {name: Finding() for name in checks}
+    for name, problems in zip(encoded["id"], encoded["problems"], strict=True):
+        for problem in problems:
+            finding = findings[problem]
+            finding.n_rows += 1
+            if len(finding.shown) < N_SHOWN:
+                finding.shown.append(name)
+    return findings
 
 
 def _encode_one(
@@ -152,11 +174,16 @@ def _describe(
 
 
 def judge(
-    recipe: SftRecipe, n_rows: int, n_kept: int, findings: dict[str, Finding], n_steps: int
+    recipe: LengthLimits,
+    n_rows: int,
+    n_kept: int,
+    findings: dict[str, Finding],
+    n_steps: int,
+    checks: Mapping[str, str] = CHECKS,
 ) -> tuple[str, ...]:
     """Say why these rows should not be trained on; nothing where all is well."""
     failures = [
-        f"{name}: {finding.n_rows} of {n_rows} rows ({CHECKS[name]}), e.g. {finding.shown[0]}"
+        f"{name}: {finding.n_rows} of {n_rows} rows ({checks[name]}), e.g. {finding.shown[0]}"
         for name, finding in findings.items()
         if finding.n_rows and name != "too long"
     ]
@@ -182,7 +209,7 @@ def describe(report: GateReport) -> list[str]:
     ]
     if report.n_straddling:
         lines.append(f"         {report.n_straddling} lie across the border of a masked span")
-    width = max(map(len, CHECKS))
+    width = max(map(len, report.findings))
     for name, finding in report.findings.items():
         shown = f"  e.g. {', '.join(finding.shown)}" if finding.shown else ""
         lines.append(f"  {name:<{width}}  {finding.n_rows:>7}{shown}")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from butwait.schemas.errors import ConfigError
-from butwait.schemas.recipe_train import SftRecipe
+from butwait.schemas.recipe_train import SftRecipe, TrainRecipe
 from butwait.trainer import gate
 from butwait.trainer.examples import ChatEncoder
 from butwait.trainer.folder import TrainFolder
@@ -100,7 +100,7 @@ def prepare(recipe: SftRecipe, options: TrainOptions, folder: TrainFolder) -> Pr
     return Prepared(table, sizes, rows, report, tokenizer)
 
 
-def count_steps(recipe: SftRecipe, n_rows: int) -> int:
+def count_steps(recipe: TrainRecipe, n_rows: int) -> int:
     """Count the optimiser steps of a run as transformers does: an epoch's last may be smaller."""
     if recipe.max_steps is not None:
         return recipe.max_steps if n_rows else 0
