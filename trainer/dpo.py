@@ -1,4 +1,4 @@
-"""Direct preference optimisation: pairs become tokens with our labels, TRL's trainer trains on them.
+"""Direct preference optimisation: pairs become tokens with labels, TRL's trainer does the rest.
 
 Both texts of a pair are rendered and labelled as chats of ``butwait train sft`` are, so the prefix
 that they share stays outside the loss to the character. TRL is given tokens and labels; what it

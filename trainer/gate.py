@@ -209,7 +209,7 @@ def describe(report: GateReport) -> list[str]:
     ]
     if report.n_straddling:
         lines.append(f"         {report.n_straddling} lie across the border of a masked span")
-    width = max(map(len, report.findings))
+    width = max(map(len, report.findings), default=0)
     for name, finding in report.findings.items():
         shown = f"  e.g. {', '.join(finding.shown)}" if finding.shown else ""
         lines.append(f"  {name:<{width}}  {finding.n_rows:>7}{shown}")

@@ -110,6 +110,7 @@ def prepare(recipe: PrmRecipe, options: TrainOptions, cache: Any) -> Prepared:
         encode_row(encoder, recipe),
         with_indices=True,
         remove_columns=training.column_names,
+        features=_describe_columns(),
         cache_file_name=str(cache / "encoded.arrow"),
         load_from_cache_file=False,
         desc="Rendering rows",
@@ -135,6 +136,21 @@ def prepare(recipe: PrmRecipe, options: TrainOptions, cache: Any) -> Prepared:
     columns = ["id", "input_ids", "labels"]
     return Prepared(
         kept.select_columns(columns), tokenizer, encoder, rows, report, held_out=held_out
+    )
+
+
+def _describe_columns() -> Any:
+    """Name the types: without them ``labels`` would keep that of the rows, which is bool."""
+    from datasets import Features, List, Value
+
+    return Features(
+        {
+            "id": Value("string"),
+            "input_ids": List(Value("int32")),
+            "labels": List(Value("float32")),
+            "problems": List(Value("string")),
+            "n_labels": Value("int32"),
+        }
     )
 
 
