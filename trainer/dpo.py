@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from butwait.schemas.errors import ConfigError
 from butwait.schemas.recipe_dpo import DpoRecipe
 from butwait.trainer import gate
 from butwait.trainer.examples import IGNORED, ChatEncoder, Example, read_chat
@@ -72,7 +72,7 @@ def train_dpo(recipe: DpoRecipe, options: TrainOptions) -> dict[str, Any]:
     return run.train(trainer, prepared.tokenizer, count)
 
 
-def prepare(recipe: DpoRecipe, options: TrainOptions, cache: Any) -> Prepared:
+def prepare(recipe: DpoRecipe, options: TrainOptions, cache: Path) -> Prepared:
     """Read the pairs, render and check them.
 
     Raises:
@@ -84,22 +84,10 @@ def prepare(recipe: DpoRecipe, options: TrainOptions, cache: Any) -> Prepared:
     tokenizer = load_tokenizer(recipe.model, options.base)
     encoder = PairEncoder(tokenizer, find_end_ids(recipe.model, options.base, tokenizer), recipe)
     rows = read_rows(recipe.data, options.base, COLUMNS)
-    cache.mkdir(parents=True, exist_ok=True)
-    encoded = rows.table.map(
-        encoder.encode,
-        with_indices=True,
-        remove_columns=rows.table.column_names,
-        cache_file_name=str(cache / "encoded.arrow"),
-        load_from_cache_file=False,
-        desc="Rendering pairs",
-    )
+    encoded = gate.map_rows(rows.table, encoder.encode, cache)
     findings = gate.count_problems(encoded, CHECKS)
     kept = encoded.select([i for i, usable in enumerate(encoded["usable"]) if usable])
-    if 0 < len(kept) < recipe.batch_size:
-        raise ConfigError(
-            f"batch_size {recipe.batch_size} is larger than the dataset: {len(kept)} pairs are "
-            f"left to train on; set batch_size to at most {len(kept)}"
-        )
+    gate.check_batch_size(recipe.batch_size, len(kept), "pairs")
     n_steps = count_steps(recipe, len(kept))
     report = gate.GateReport(
         n_rows=len(rows.table),
@@ -215,10 +203,23 @@ def collate_pairs(examples: Sequence[dict[str, Any]], pad_id: int) -> dict[str, 
     return {"input_ids": ids, "attention_mask": seen, "completion_mask": learned}
 
 
+def _make_arguments(recipe: DpoRecipe, run: Any) -> Any:
+    from trl import DPOConfig
+
+    return DPOConfig(
+        **run.arguments,
+        max_length=None,
+        beta=recipe.beta,
+        loss_type=[recipe.loss_type],
+        label_smoothing=recipe.label_smoothing,
+        remove_unused_columns=False,
+    )
+
+
 def _make_trainer(
     recipe: DpoRecipe, options: TrainOptions, prepared: Prepared, run: Any
 ) -> tuple[Any, Callable[[int], int]]:
-    from trl import DPOConfig, DPOTrainer
+    from trl import DPOTrainer
 
     from butwait.trainer.loop import EpochOrder, Watched, count_samples, name_rows
 
@@ -232,20 +233,14 @@ def _make_trainer(
         def _prepare_dataset(self, dataset: Any, *args: Any) -> Any:
             return dataset  # tokens already
 
-    arguments = DPOConfig(
-        **run.arguments,
-        max_length=None,
-        beta=recipe.beta,
-        loss_type=[recipe.loss_type],
-        label_smoothing=recipe.label_smoothing,
-        remove_unused_columns=False,
-    )
     lora = make_lora(recipe.model)
+    model = load_model(recipe.model, options.base)
+    # TRL would load the reference by its path, and so without the recipe's revision.
+    reference = load_model(recipe.model, options.base) if lora is None else None
     trainer = Trainer(
-        model=load_model(recipe.model, options.base),
-        # TRL would load the reference by its path, and so without the recipe's revision.
-        ref_model=load_model(recipe.model, options.base) if lora is None else None,
-        args=arguments,
+        model=model,
+        ref_model=reference,
+        args=_make_arguments(recipe, run),
         train_dataset=prepared.table.add_column("rows", list(range(len(prepared.table)))),
         processing_class=prepared.tokenizer,
         data_collator=name_rows(lambda pairs: collate_pairs(pairs, pad_id)),

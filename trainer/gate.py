@@ -96,15 +96,7 @@ def encode_rows(
     Returns:
         Encoded rows (``input_ids``, ``labels``), findings by check, and token counts.
     """
-    cache.mkdir(parents=True, exist_ok=True)
-    encoded = table.map(
-        _encode_one(encoder, recipe),
-        with_indices=True,
-        remove_columns=table.column_names,
-        cache_file_name=str(cache / "encoded.arrow"),
-        load_from_cache_file=False,
-        desc="Rendering rows",
-    )
+    encoded = map_rows(table, _encode_one(encoder, recipe), cache)
     findings = count_problems(encoded, CHECKS)
     kept = [i for i, usable in enumerate(encoded["usable"]) if usable]
     rows = encoded.select(kept)
@@ -114,6 +106,46 @@ def encode_rows(
         "straddling": sum(rows["n_straddling"]),
     }
     return rows.select_columns(["input_ids", "labels", "id"]), findings, counts
+
+
+def map_rows(
+    table: Any,
+    encode: Callable[[Mapping[str, Any], int], dict[str, Any]],
+    cache: Path,
+    features: Any = None,
+) -> Any:
+    """Encode all rows into a table on disk; their own columns go.
+
+    Args:
+        table: ``datasets.Dataset``.
+        encode: From a row and its number to the columns of the new one.
+        cache: Folder for the encoded rows.
+        features: Types of the new columns; without them a column that has an old one's name keeps
+            the old one's type.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    return table.map(
+        encode,
+        with_indices=True,
+        remove_columns=table.column_names,
+        features=features,
+        cache_file_name=str(cache / "encoded.arrow"),
+        load_from_cache_file=False,
+        desc="Rendering rows",
+    )
+
+
+def check_batch_size(batch_size: int, n: int, what: str) -> None:
+    """Refuse a batch that is larger than the dataset.
+
+    Raises:
+        ConfigError: With the largest batch that there can be.
+    """
+    if 0 < n < batch_size:
+        raise ConfigError(
+            f"batch_size {batch_size} is larger than the dataset: {n} {what} are left to train "
+            f"on; set batch_size to at most {n}"
+        )
 
 
 def count_problems(encoded: Any, checks: Mapping[str, str]) -> dict[str, Finding]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from butwait.schemas.errors import ConfigError, SourceError, TrainerError
+from butwait.schemas.errors import SourceError, TrainerError
 from butwait.schemas.recipe_prm import PrmRecipe
 from butwait.trainer import gate
 from butwait.trainer.options import TrainOptions
@@ -39,7 +40,7 @@ class Prepared:
     encoder: StepEncoder
     rows: Rows
     report: gate.GateReport
-    held_out: Sequence[Solution] = field(default=())
+    held_out: Sequence[Solution] = ()
 
 
 def train_prm(recipe: PrmRecipe, options: TrainOptions) -> dict[str, Any]:
@@ -91,7 +92,7 @@ def train_prepared(
     return dict(run.train(trainer, prepared.tokenizer, count, save))
 
 
-def prepare(recipe: PrmRecipe, options: TrainOptions, cache: Any) -> Prepared:
+def prepare(recipe: PrmRecipe, options: TrainOptions, cache: Path) -> Prepared:
     """Read the rows, hold some questions out, encode and check the others.
 
     Raises:
@@ -105,23 +106,10 @@ def prepare(recipe: PrmRecipe, options: TrainOptions, cache: Any) -> Prepared:
     _check_types(rows)
     encoder = StepEncoder(tokenizer, recipe)
     training, held_out = _hold_out(rows.table, recipe)
-    cache.mkdir(parents=True, exist_ok=True)
-    encoded = training.map(
-        encode_row(encoder, recipe),
-        with_indices=True,
-        remove_columns=training.column_names,
-        features=_describe_columns(),
-        cache_file_name=str(cache / "encoded.arrow"),
-        load_from_cache_file=False,
-        desc="Rendering rows",
-    )
+    encoded = gate.map_rows(training, encode_row(encoder, recipe), cache, _describe_columns())
     findings = gate.count_problems(encoded, CHECKS)
     kept = encoded.select([i for i, problems in enumerate(encoded["problems"]) if not problems])
-    if 0 < len(kept) < recipe.batch_size:
-        raise ConfigError(
-            f"batch_size {recipe.batch_size} is larger than the dataset: {len(kept)} rows are left "
-            f"to train on; set batch_size to at most {len(kept)}"
-        )
+    gate.check_batch_size(recipe.batch_size, len(kept), "rows")
     n_steps = count_steps(recipe, len(kept))
     report = gate.GateReport(
         n_rows=len(training),

@@ -161,18 +161,28 @@ def train_pocket(
     options = TrainOptions(base=work, out=work, recipe_text=text, say=print, fresh=True)
     run = Run.open(recipe, options, kind="prm")
     manifest = train_prepared(recipe, options, prepared, run)
-    return run.folder.final, {
+    record = {
+        **_describe(scorer, policy, plan, seed, manifest),
+        "n_parameters": sum(weight.numel() for weight in prm.parameters()),
+        "step_tag_id": tag_id,
+        "curve": run.folder.read_metrics(),
+    }
+    return run.folder.final, record
+
+
+def _describe(
+    scorer: Path, policy: Path, plan: Plan, seed: int, manifest: dict[str, Any]
+) -> dict[str, Any]:
+    """Describe a finished run for the checkpoint's record."""
+    return {
         "stage": "prm",
         "seed": seed,
         "started_from": read_record(scorer)["sha256"],
         "samples_from": read_record(policy)["sha256"],
-        "n_parameters": sum(weight.numel() for weight in prm.parameters()),
         "step_tag": TAG,
-        "step_tag_id": tag_id,
         "versions": {name: manifest["versions"][name] for name in ("torch", "transformers")},
         "cpu_s": round(time.process_time(), 1),
         "plan": asdict(plan),
-        "curve": run.folder.read_metrics(),
         "held_out": manifest["held_out"],
     }
 
