@@ -86,7 +86,7 @@ pocket-prm:
 		--out $(POCKET_WORK)/prm/samples.jsonl
 	$(POCKET).prm.train $(POCKET_OUT)/scorer --policy $(POCKET_OUT)/policy \
 		--samples $(POCKET_WORK)/prm/samples.jsonl --questions $(POCKET_DATA)/validation.jsonl \
-		--out $(POCKET_OUT)/prm
+		--work $(POCKET_WORK)/prm --out $(POCKET_OUT)/prm
 	$(POCKET).prm.measure $(POCKET_OUT)/prm --policy $(POCKET_OUT)/policy \
 		--questions $(POCKET_DATA)/test.jsonl
 

@@ -58,6 +58,63 @@ def sft(
     _run(train_sft, effective, options)
 
 
+@app.command()
+def prm(
+    recipe: RecipePath,
+    set_: Overrides = None,
+    out: OutFolder = Path("runs"),
+    force: Force = False,
+    fresh: Fresh = False,
+    check: CheckOnly = False,
+    debug: Debug = False,
+) -> None:
+    """A process reward model from labelled steps; a second run of the command continues the first.
+
+    The final folder is one that vLLM serves and `prm: {layout: qwen}` of a search reads. How it
+    ranks right over wrong inside held-out questions stands in the manifest and on the card.
+
+    \b
+    Examples:
+      butwait train prm recipes/train/prm.yaml
+      butwait train prm recipes/train/prm.yaml --set held_out=0.2 --set name=search-prm-2
+      butwait train prm my.yaml --set label_source=values --fresh
+    """
+    from butwait.schemas.recipe_prm import PrmRecipe
+
+    effective, options = _read(PrmRecipe, recipe, set_, out, force, fresh, check)
+    from butwait.trainer.prm import train_prm
+
+    _run(train_prm, effective, options)
+
+
+@app.command()
+def dpo(
+    recipe: RecipePath,
+    set_: Overrides = None,
+    out: OutFolder = Path("runs"),
+    force: Force = False,
+    fresh: Fresh = False,
+    check: CheckOnly = False,
+    debug: Debug = False,
+) -> None:
+    """Direct preference optimisation on pairs; a second run of the command continues the first.
+
+    Both texts of every pair are rendered and checked before the model loads.
+
+    \b
+    Examples:
+      butwait train dpo recipes/train/dpo.yaml
+      butwait train dpo recipes/train/dpo.yaml --check
+      butwait train dpo my.yaml --set beta=0.05 --set model.lora.r=16
+    """
+    from butwait.schemas.recipe_dpo import DpoRecipe
+
+    effective, options = _read(DpoRecipe, recipe, set_, out, force, fresh, check)
+    from butwait.trainer.dpo import train_dpo
+
+    _run(train_dpo, effective, options)
+
+
 def _read(
     model: Any,
     recipe: Path,

@@ -74,11 +74,15 @@ def _waits_key(resolved: Resolved) -> list[object]:
     return [spec.phrase, spec.n_waits, spec.per_question, spec.max_tokens]
 
 
+_PLACES = {"server", "model", "weak_server", "weak"}
+"""Keys of ``prm`` that say where weights are; which ones they are is the scorer's identity."""
+
+
 def _search_key(resolved: Resolved) -> list[object]:
     """What shapes the search trees; nothing where there are none."""
     plan = resolved.search
     if plan is None:
         return []
-    prm = plan.prm.model_dump(mode="json", exclude={"server", "model"}) if plan.prm else None
+    prm = plan.prm.model_dump(mode="json", exclude=_PLACES) if plan.prm else None
     scorer = plan.scorer.model_dump() if plan.scorer else None
     return [plan.spec.model_dump(mode="json"), prm, scorer]

@@ -14,6 +14,7 @@ from butwait.pipelines.replay import ResolvedReplay, resolve_replay
 from butwait.pipelines.sampling.connect import normalize_url
 from butwait.pipelines.sampling.engine import choose_engine
 from butwait.pipelines.sampling.identity import resolve_model
+from butwait.pipelines.scoring.density_ratio import join_identities
 from butwait.pipelines.scoring.self_certainty import IDENTITY as SELF_CERTAINTY
 from butwait.pipelines.search.question import SearchPlan
 from butwait.pipelines.sources import ResolvedSource, resolve_source
@@ -22,7 +23,7 @@ from butwait.schemas.errors import ConfigError
 from butwait.schemas.recipe import Recipe, SamplingSpec
 from butwait.schemas.recipe_rows import ButWaitSpec
 from butwait.schemas.recipe_search import PrmSpec
-from butwait.schemas.recipe_sections import ServerSpec
+from butwait.schemas.recipe_sections import ModelSpec, ServerSpec
 from butwait.schemas.sampling import ModelIdentity
 from butwait.transforms.prompts import read_prompt
 from butwait.transforms.rows import RowContext
@@ -116,10 +117,17 @@ def _identify_scorer(prm: PrmSpec, base: Path) -> ModelIdentity:
     """Find out which weights score; known before any server runs, so that the cache can answer."""
     if prm.model is None:
         return SELF_CERTAINTY
-    if prm.server.url is not None:
-        normalize_url(prm.server.url)
-    model = resolve_model(prm.model, base, is_attached=prm.server.url is not None)
-    engine = "vllm" + _server_shape(prm.server)
+    strong = _identify_served(prm.model, prm.server, base)
+    if prm.weak is None:
+        return strong
+    return join_identities(strong, _identify_served(prm.weak, prm.weak_server, base))
+
+
+def _identify_served(spec: ModelSpec, server: ServerSpec, base: Path) -> ModelIdentity:
+    if server.url is not None:
+        normalize_url(server.url)
+    model = resolve_model(spec, base, is_attached=server.url is not None)
+    engine = "vllm" + _server_shape(server)
     return ModelIdentity(id=model.id, revision=model.revision, engine=engine)
 
 

@@ -170,10 +170,19 @@ class PreferenceSpec(_Spec):
     continuation to a leaf; the chosen one is always right."""
     margin: float = Field(default=0.3, gt=0.0, le=1.0)
     """Least difference, for ``value`` and ``prm``."""
+    chosen: Literal["right", "any"] = "right"
+    """``right``: a chosen solution is a right one. ``any``: for ``prm`` and ``solution``, the best
+    and the worst by reward, whatever the verifier says (Dr. SoW)."""
     min_rollouts: int = Field(default=1, ge=1)
     """Fewest finished solutions below each of the two, for ``value``."""
     per_question: int = Field(default=4, ge=1, le=4096)
     """Rows a question, at most one a prefix."""
+
+    @model_validator(mode="after")
+    def _any_is_read(self) -> PreferenceSpec:
+        if self.chosen == "any" and (self.by, self.span) != ("prm", "solution"):
+            raise ValueError("chosen 'any' belongs to by 'prm' with span 'solution'")
+        return self
 
 
 class StepLabelsSpec(_Spec):

@@ -22,16 +22,27 @@ class PrmSpec(Section):
     """Who scores partial solutions."""
 
     layout: Literal[
-        "qwen", "rlhflow", "math_shepherd", "outcome", "likelihood", "self_certainty"
+        "qwen",
+        "rlhflow",
+        "math_shepherd",
+        "outcome",
+        "likelihood",
+        "density_ratio",
+        "self_certainty",
     ] = "qwen"
     """``qwen``: Qwen2.5-Math-PRM (step token, two classes). ``rlhflow``: a causal model asked for
     ``+`` after each step. ``math_shepherd``: a causal model read at its step tag. ``outcome``: a
     reward model over whole solutions (``/classify``). ``likelihood``: token log-probabilities under
-    another, stronger policy. ``self_certainty``: the policy's own, no model at all."""
+    another, stronger policy. ``density_ratio``: those under a strong policy less those under a weak
+    one (Dr. SoW). ``self_certainty``: the policy's own, no model at all."""
     model: ModelSpec | None = None
     """The reward model; none for ``self_certainty``."""
     server: ServerField = ServerSpec()
     """How it is served: a vLLM of its own, or the ``url`` of a running one."""
+    weak: ModelSpec | None = None
+    """``density_ratio``: the weak policy; ``model`` is the strong one."""
+    weak_server: ServerField = ServerSpec()
+    """``density_ratio``: how the weak policy is served."""
     aggregation: Aggregation = "model"
     """How a prefix's step rewards become one. ``model``: the whole prefix is scored as one step
     (best in the ablation of arXiv 2502.01618, and what its code runs). ``prod``, ``min``, ``last``:
@@ -46,13 +57,29 @@ class PrmSpec(Section):
     """What it says of a wrong one."""
     statistic: Literal["worst", "mean", "sum"] = "worst"
     """``likelihood``: the step's reward is the exponential of its worst token's log-probability, of
-    their mean, or of their sum."""
+    their mean, or of their sum. ``density_ratio``: the ratio of whole texts (``sum``, its default)
+    or by the token (``mean``)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_statistic(cls, document: object) -> object:
+        if isinstance(document, dict) and document.get("layout") == "density_ratio":
+            return {"statistic": "sum", **document}
+        return document
 
     @model_validator(mode="after")
     def _has_model(self) -> PrmSpec:
         if (self.layout == "self_certainty") != (self.model is None):
             what = "takes no" if self.layout == "self_certainty" else "needs a"
             raise ValueError(f"prm layout {self.layout!r} {what} 'model'")
+        if (self.layout == "density_ratio") != (self.weak is not None):
+            what = "needs" if self.layout == "density_ratio" else "takes no"
+            raise ValueError(f"prm layout {self.layout!r} {what} 'weak', the weaker policy")
+        if self.weak is not None and (self.statistic == "worst" or self.aggregation != "model"):
+            raise ValueError(
+                "a density ratio is one of whole texts: statistic 'sum' or 'mean', "
+                "aggregation 'model'"
+            )
         if self.layout == "outcome" and self.aggregation != "model":
             raise ValueError("an outcome reward model gives one score: aggregation must be 'model'")
         return self

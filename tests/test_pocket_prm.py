@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from butwait.trainer.pocket.prm.examples import (
     IGNORED,
     LabelledExample,
     encode_solution,
-    pad_labelled,
     read_solutions,
 )
 from butwait.trainer.pocket.prm.labels import (
@@ -24,10 +24,12 @@ from butwait.trainer.pocket.prm.labels import (
     label_characters,
     label_paragraphs,
 )
-from butwait.trainer.pocket.prm.measure import Sampled, rank_pairs, rank_within
+from butwait.trainer.pocket.prm.measure import Sampled
 from butwait.trainer.pocket.prm.model import TAG, load_prm, render_scored, score_texts
 from butwait.trainer.pocket.prm.samples import QWEN_SYSTEM, sample_block
+from butwait.trainer.pocket.prm.train import make_table
 from butwait.trainer.pocket.tokens import SYSTEM
+from butwait.trainer.ranking import rank_pairs, rank_within
 
 PRM = CHECKPOINTS / "prm"
 FILES = {
@@ -153,12 +155,16 @@ def test_examples_end_every_step_in_a_tag_or_a_blank_line_and_carry_the_labels(
     assert counts == {1, 2, 3}
 
 
-def test_batches_are_padded_where_nothing_is_judged() -> None:
-    ids, labels = pad_labelled(
-        [LabelledExample([5, 6], [IGNORED, 1]), LabelledExample([7], [0])], 0
-    )
-    assert ids.tolist() == [[5, 6], [7, 0]]
-    assert labels.tolist() == [[IGNORED, 1], [0, IGNORED]]
+def test_all_tags_together_weigh_as_much_as_all_other_tokens() -> None:
+    examples = [LabelledExample([5, 9], [IGNORED, 1]), LabelledExample([5, 7, 9], [0, 0, 1])]
+    table = make_table(examples, 9, 1.0)
+    weights = [
+        [(token == 9, weight) for token, weight in zip(ids, row, strict=True)]
+        for ids, row in zip(table["input_ids"], table["weights"], strict=True)
+    ]
+    assert sum(w for is_tag, w in chain(*weights) if is_tag) == 4
+    assert sum(w for is_tag, w in weights[1] if not is_tag) == 4
+    assert table["labels"] == [[IGNORED, 1], [0, 0, 1]]
 
 
 def test_each_text_of_a_problem_is_read_once(tmp_path: Path) -> None:

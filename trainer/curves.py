@@ -11,6 +11,8 @@ DRAWN = {
     "loss": ("loss",),
     "reward": ("reward", "rewards/accuracy/mean", "rewards/format/mean", "rewards/length/mean"),
     "kl": ("kl",),
+    "margin": ("rewards/margins",),
+    "accuracy": ("rewards/accuracies",),
     "length": ("completions/mean_length",),
     "grad_norm": ("grad_norm",),
 }

@@ -20,8 +20,9 @@ MASKS: dict[str, frozenset[str]] = {
     "none": frozenset(),
     "wrong": frozenset({"wrong_branch"}),
     "wrong_and_transition": frozenset({"wrong_branch", "transition"}),
+    "prefix": frozenset({"prefix"}),
 }
-"""Roles of spans that each ``mask`` keeps outside the loss."""
+"""Roles of spans that each ``mask`` keeps outside the loss; ``prefix`` is that of pairs."""
 
 
 class Chat(NamedTuple):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from accelerate import PartialState
 
@@ -28,6 +28,22 @@ CHECKS = {
 """What is checked of every row, and what it means."""
 N_SHOWN = 3
 """Rows that are named for each check."""
+
+
+class LengthLimits(Protocol):
+    """The part of a recipe that over-long rows are judged by."""
+
+    @property
+    def max_length(self) -> int:
+        """Tokens of a row."""
+
+    @property
+    def too_long(self) -> str:
+        """What becomes of longer rows."""
+
+    @property
+    def max_too_long(self) -> float:
+        """Share of over-long rows that is let pass."""
 
 
 @dataclass
@@ -82,24 +98,8 @@ def encode_rows(
     Returns:
         Encoded rows (``input_ids``, ``labels``), findings by check, and token counts.
     """
-    cache.mkdir(parents=True, exist_ok=True)
-    state = PartialState()
-    with state.main_process_first():  # the others read what the first has written
-        encoded = table.map(
-            _encode_one(encoder, recipe),
-            with_indices=True,
-            remove_columns=table.column_names,
-            cache_file_name=str(cache / "encoded.arrow"),
-            load_from_cache_file=not state.is_main_process,
-            desc="Rendering rows",
-        )
-    findings = {name: Finding() for name in CHECKS}
-    for name, problems in zip(encoded["id"], encoded["problems"], strict=True):
-        for problem in problems:
-            finding = findings[problem]
-            finding.n_rows += 1
-            if len(finding.shown) < N_SHOWN:
-                finding.shown.append(name)
+    encoded = map_rows(table, _encode_one(encoder, recipe), cache)
+    findings = count_problems(encoded, CHECKS)
     kept = [i for i, usable in enumerate(encoded["usable"]) if usable]
     rows = encoded.select(kept)
     counts = {
@@ -108,6 +108,60 @@ def encode_rows(
         "straddling": sum(rows["n_straddling"]),
     }
     return rows.select_columns(["input_ids", "labels", "id"]), findings, counts
+
+
+def map_rows(
+    table: Any,
+    encode: Callable[[Mapping[str, Any], int], dict[str, Any]],
+    cache: Path,
+    features: Any = None,
+) -> Any:
+    """Encode all rows into a table on disk; their own columns go.
+
+    Args:
+        table: ``datasets.Dataset``.
+        encode: From a row and its number to the columns of the new one.
+        cache: Folder for the encoded rows.
+        features: Types of the new columns; without them a column that has an old one's name keeps
+            the old one's type.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    state = PartialState()
+    with state.main_process_first():  # the others read what the first has written
+        return table.map(
+            encode,
+            with_indices=True,
+            remove_columns=table.column_names,
+            features=features,
+            cache_file_name=str(cache / "encoded.arrow"),
+            load_from_cache_file=not state.is_main_process,
+            desc="Rendering rows",
+        )
+
+
+def check_batch_size(batch_size: int, n: int, what: str) -> None:
+    """Refuse a batch that is larger than the dataset.
+
+    Raises:
+        ConfigError: With the largest batch that there can be.
+    """
+    if 0 < n < batch_size:
+        raise ConfigError(
+            f"batch_size {batch_size} is larger than the dataset: {n} {what} are left to train "
+            f"on; set batch_size to at most {n}"
+        )
+
+
+def count_problems(encoded: Any, checks: Mapping[str, str]) -> dict[str, Finding]:
+    """Count the problems of encoded rows (``id``, ``problems``) by check."""
+    findings = {name: Finding() for name in checks}
+    for name, problems in zip(encoded["id"], encoded["problems"], strict=True):
+        for problem in problems:
+            finding = findings[problem]
+            finding.n_rows += 1
+            if len(finding.shown) < N_SHOWN:
+                finding.shown.append(name)
+    return findings
 
 
 def _encode_one(
@@ -156,11 +210,16 @@ def _describe(
 
 
 def judge(
-    recipe: SftRecipe, n_rows: int, n_kept: int, findings: dict[str, Finding], n_steps: int
+    recipe: LengthLimits,
+    n_rows: int,
+    n_kept: int,
+    findings: dict[str, Finding],
+    n_steps: int,
+    checks: Mapping[str, str] = CHECKS,
 ) -> tuple[str, ...]:
     """Say why these rows should not be trained on; nothing where all is well."""
     failures = [
-        f"{name}: {finding.n_rows} of {n_rows} rows ({CHECKS[name]}), e.g. {finding.shown[0]}"
+        f"{name}: {finding.n_rows} of {n_rows} rows ({checks[name]}), e.g. {finding.shown[0]}"
         for name, finding in findings.items()
         if finding.n_rows and name != "too long"
     ]
@@ -186,7 +245,7 @@ def describe(report: GateReport) -> list[str]:
     ]
     if report.n_straddling:
         lines.append(f"         {report.n_straddling} lie across the border of a masked span")
-    width = max(map(len, CHECKS))
+    width = max(map(len, report.findings), default=0)
     for name, finding in report.findings.items():
         shown = f"  e.g. {', '.join(finding.shown)}" if finding.shown else ""
         lines.append(f"  {name:<{width}}  {finding.n_rows:>7}{shown}")

@@ -87,13 +87,20 @@ class Run:
         for line in describe_estimate(self.recipe, self.options.base, n_tokens, n_rows):
             self.say(line)
 
-    def train(self, trainer: Any, tokenizer: Any, count: Callable[[int], int]) -> dict[str, Any]:
+    def train(
+        self,
+        trainer: Any,
+        tokenizer: Any,
+        count: Callable[[int], int],
+        save: Callable[[], None] | None = None,
+    ) -> dict[str, Any]:
         """Train to the end, save, draw and describe.
 
         Args:
             trainer: A ``Watched`` trainer.
             tokenizer: Saved along.
             count: Samples seen after some steps.
+            save: Writes the final folder instead of ``save_final``.
 
         Returns:
             The manifest.
@@ -121,7 +128,10 @@ class Run:
                 f"out of memory: {' '.join(str(error).split())[:160]}; try a smaller "
                 "micro_batch_size, model.gradient_checkpointing or model.lora"
             ) from error
-        save_final(trainer, tokenizer, self.recipe.model, self.options.base, self.folder)
+        if save is None:
+            save_final(trainer, tokenizer, self.recipe.model, self.options.base, self.folder)
+        else:
+            save()
         n_steps = trainer.state.global_step
         self.note(
             status="finished",

@@ -11,8 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from butwait.schemas.errors import ConfigError
-from butwait.schemas.recipe_train import SftRecipe
+from butwait.schemas.recipe_train import SftRecipe, TrainRecipe
 from butwait.trainer import gate
 from butwait.trainer.examples import ChatEncoder
 from butwait.trainer.folder import TrainFolder
@@ -80,12 +79,8 @@ def prepare(recipe: SftRecipe, options: TrainOptions, folder: TrainFolder) -> Pr
     n_kept = len(table)
     if recipe.packing and n_kept:
         table, sizes = _pack(table, recipe.max_length)
-    if 0 < len(table) < recipe.batch_size:
-        what = "packed sequences" if recipe.packing else "rows"
-        raise ConfigError(
-            f"batch_size {recipe.batch_size} is larger than the dataset: {len(table)} {what} are "
-            f"left to train on; set batch_size to at most {len(table)}"
-        )
+    what = "packed sequences" if recipe.packing else "rows"
+    gate.check_batch_size(recipe.batch_size, len(table), what)
     n_steps = count_steps(recipe, len(table))
     report = gate.GateReport(
         n_rows=len(rows.table),
@@ -100,7 +95,7 @@ def prepare(recipe: SftRecipe, options: TrainOptions, folder: TrainFolder) -> Pr
     return Prepared(table, sizes, rows, report, tokenizer)
 
 
-def count_steps(recipe: SftRecipe, n_rows: int) -> int:
+def count_steps(recipe: TrainRecipe, n_rows: int) -> int:
     """Count the optimiser steps of a run as transformers does: an epoch's last may be smaller."""
     if recipe.max_steps is not None:
         return recipe.max_steps if n_rows else 0

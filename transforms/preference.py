@@ -8,7 +8,8 @@ the recipe's choice, ``by``; how far they are told, ``span``:
 - ``value``: the shares of right leaves below the two steps differ by ``margin``; as ``solution``
   the better step goes on to a right leaf and the worse to a wrong one.
 - ``prm``: the rewards differ by ``margin``; as ``solution`` those of two leaves, the better of them
-  right. A step whose leaves are worse than the other's is never preferred for its reward.
+  right (unless the recipe says ``chosen: any``). A step whose leaves are worse than the other's is
+  never preferred for its reward.
 
 Left out: pairs of two questions, and any weighting of the pairs.
 """
@@ -110,7 +111,7 @@ def _make_pair(
 ) -> Pair | None:
     steps = facts.steps_after(prefix)
     if spec.by == "prm" and spec.span == "solution":
-        ends = _pair_scored_leaves(facts, steps, spec.margin)
+        ends = _pair_scored_leaves(facts, steps, spec.margin, only_right=spec.chosen == "right")
     else:
         choose = {"outcome": _pair_outcomes, "value": _pair_values, "prm": _pair_scores}[spec.by]
         ends = chosen = choose(facts, steps, spec, rng)
@@ -180,8 +181,10 @@ def _widest(
     return best
 
 
-def _pair_scored_leaves(facts: TreeFacts, steps: Sequence[int], margin: float) -> Steps | None:
-    """A right leaf and another judged one below different steps, as far apart as there are."""
+def _pair_scored_leaves(
+    facts: TreeFacts, steps: Sequence[int], margin: float, *, only_right: bool
+) -> Steps | None:
+    """A (right) leaf and another judged one below different steps, as far apart as there are."""
     highest: dict[int, int] = {}
     lowest: dict[int, int] = {}
     scores: dict[int, float] = {}
@@ -193,7 +196,8 @@ def _pair_scored_leaves(facts: TreeFacts, steps: Sequence[int], margin: float) -
             scores[leaf] = score
             if score < scores.get(lowest.get(step, -1), 2.0):
                 lowest[step] = leaf
-            if facts.verdict(leaf) == "correct" and score > scores.get(highest.get(step, -1), -1.0):
+            may_win = not only_right or facts.verdict(leaf) == "correct"
+            if may_win and score > scores.get(highest.get(step, -1), -1.0):
                 highest[step] = leaf
     pairs = [
         (scores[highest[a]] - scores[lowest[b]], highest[a], lowest[b])

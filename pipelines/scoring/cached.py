@@ -35,7 +35,7 @@ def score_key(identity: ModelIdentity, prm: PrmSpec, request: ScoreRequest) -> s
     }
     if prm.layout == "self_certainty":
         shape["log_probs"] = request.log_probs
-    elif prm.layout == "likelihood":
+    elif prm.layout in ("likelihood", "density_ratio"):
         messages = request.messages
         shape["messages"] = [m.model_dump() for m in messages] if messages is not None else None
         shape["prompt"] = request.prompt

@@ -12,10 +12,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from butwait.pipelines.sampling.engine import Endpoint, open_sampler
 from butwait.pipelines.sampling.http import Asker, Patience, report_no_death
 from butwait.pipelines.sampling.identity import is_local, resolve_model
+from butwait.pipelines.sampling.together import open_together
+from butwait.pipelines.scoring.density_ratio import DensityRatioScorer, join_identities
 from butwait.pipelines.scoring.layouts import find_step_tag
 from butwait.pipelines.scoring.likelihood import LikelihoodScorer
 from butwait.pipelines.scoring.link import Link
@@ -32,6 +35,7 @@ from butwait.schemas.sampling import ModelIdentity
 from butwait.schemas.scoring import Scorer
 
 LOG_NAME = "prm.log"
+WEAK_LOG_NAME = "prm-weak.log"
 MAX_BATCH = 64
 """Texts a request. Measured on 2 cores (docs/scoring.md), 8 requests open: 125 texts/s at 1 a
 request, 505 at 16, 629 at 64, 473 at 256."""
@@ -47,6 +51,8 @@ class ScorerEndpoint(Record):
     identity: ModelIdentity
     server: Endpoint | None = None
     """None for the layout that has no model."""
+    weak: Endpoint | None = None
+    """The second model's, for the layout that has one."""
     marks: tuple[int, int] | None = None
     """Token ids of the good and the bad mark, for the layouts that have some."""
 
@@ -79,18 +85,44 @@ def open_scorer(
     if prm.model is None:
         yield ScorerEndpoint(prm=prm, identity=IDENTITY)
         return
+    shared: dict[str, Any] = {"base": base, "log_dir": log_dir, "say": say, "api_key": api_key}
+    strong = _open_checked(prm, "prm", LOG_NAME, **shared)
+    if prm.weak is None:
+        with strong as (server, marks):
+            yield ScorerEndpoint(prm=prm, identity=server.identity, server=server, marks=marks)
+        return
+    second = prm.model_copy(update={"model": prm.weak, "server": prm.weak_server})
+    with open_together(strong, _open_checked(second, "weak", WEAK_LOG_NAME, **shared)) as both:
+        (server, _), (weak, _) = both
+        identity = join_identities(server.identity, weak.identity)
+        yield ScorerEndpoint(prm=prm, identity=identity, server=server, weak=weak)
+
+
+@contextmanager
+def _open_checked(
+    prm: PrmSpec,
+    name: str,
+    log_name: str,
+    *,
+    base: Path,
+    log_dir: Path,
+    say: Callable[[str], None],
+    api_key: str | None,
+) -> Iterator[tuple[Endpoint, Marks | None]]:
+    """Have one server that can do what the layout needs."""
+    assert prm.model is not None
     with open_sampler(
         prm.model,
         add_flags(prm, prm.model, base),
         base=base,
         log_dir=log_dir,
-        say=lambda line: say(f"prm: {line}"),
+        say=lambda line: say(f"{name}: {line}"),
         api_key=api_key,
-        log_name=LOG_NAME,
+        log_name=log_name,
     ) as endpoint:
         with Probe(endpoint, prm) as probe:
             marks = probe.check()
-        yield ScorerEndpoint(prm=prm, identity=endpoint.identity, server=endpoint, marks=marks)
+        yield endpoint, marks
 
 
 def make_scorer(endpoint: ScorerEndpoint) -> Scorer:
@@ -98,13 +130,9 @@ def make_scorer(endpoint: ScorerEndpoint) -> Scorer:
     prm, server = endpoint.prm, endpoint.server
     if server is None:
         return SelfCertaintyScorer()
-    link = Link(
-        asker=_make_asker(server),
-        model=server.served_name,
-        identity=endpoint.identity,
-        max_batch=MAX_BATCH,
-        max_in_flight=min(server.max_in_flight, MAX_IN_FLIGHT),
-    )
+    if endpoint.weak is not None:
+        return DensityRatioScorer(_make_link(server), _make_link(endpoint.weak), prm)
+    link = _make_link(server)
     match prm.layout:
         case "qwen":
             return StepTokenScorer(link, prm)
@@ -114,6 +142,16 @@ def make_scorer(endpoint: ScorerEndpoint) -> Scorer:
             return OutcomeScorer(link, prm)
     assert endpoint.marks is not None
     return MarkScorer(link, prm, Marks(*endpoint.marks))
+
+
+def _make_link(server: Endpoint) -> Link:
+    return Link(
+        asker=_make_asker(server),
+        model=server.served_name,
+        identity=server.identity,
+        max_batch=MAX_BATCH,
+        max_in_flight=min(server.max_in_flight, MAX_IN_FLIGHT),
+    )
 
 
 def add_flags(prm: PrmSpec, model: ModelSpec, base: Path) -> ServerSpec:

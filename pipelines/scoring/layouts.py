@@ -18,6 +18,7 @@ _READS = {
     "math_shepherd": ("step_tag", "good_mark", "bad_mark"),
     "outcome": ("system",),
     "likelihood": ("statistic",),
+    "density_ratio": ("statistic",),
     "self_certainty": (),
 }
 

@@ -43,6 +43,10 @@ class Pieces(NamedTuple):
     ends: tuple[int, ...]
 
 
+LogProbs = tuple[tuple[float, ...], ...]
+"""Of each step, its tokens' log-probabilities."""
+
+
 class LikelihoodScorer:
     """Implements ``Scorer``.
 
@@ -52,20 +56,45 @@ class LikelihoodScorer:
     """
 
     def __init__(self, link: Link, prm: PrmSpec) -> None:
-        self._link = link
         self._summarize = STATISTICS[prm.statistic]
-        self._tokens = ServerTokens(link.asker, link.model)
-        self._gather: Gather[Pieces, tuple[float, ...]] = link.gather(
-            self._ask, lambda pieces: pieces.tokens
-        )
+        self._steps = StepLogProbs(link)
+        self._identity = link.identity
 
     @property
     def identity(self) -> ModelIdentity:
         """Which weights score."""
-        return self._link.identity
+        return self._identity
 
     async def score(self, request: ScoreRequest) -> tuple[float, ...]:
         """Return each step's likelihood.
+
+        Raises:
+            RequestRefused: This text has no score; others may have.
+            SamplerError: The server is gone.
+        """
+        return tuple(math.exp(self._summarize(step)) for step in await self._steps.read(request))
+
+    async def close(self) -> None:
+        """Release connections."""
+        await self._steps.close()
+
+
+class StepLogProbs:
+    """What one model says of each token of each step.
+
+    Args:
+        link: Its server.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._tokens = ServerTokens(link.asker, link.model)
+        self._gather: Gather[Pieces, LogProbs] = link.gather(
+            self._ask, lambda pieces: pieces.tokens
+        )
+
+    async def read(self, request: ScoreRequest) -> LogProbs:
+        """Return the log-probabilities of each step's tokens.
 
         Raises:
             RequestRefused: This text has no score (``bad_score`` for a step without a token);
@@ -99,7 +128,7 @@ class LikelihoodScorer:
         begin = await self._tokens.of_text("", special=True)
         return plain if plain[: len(begin)] == begin else begin + plain
 
-    async def _ask(self, items: list[Pieces]) -> Answers[tuple[float, ...]]:
+    async def _ask(self, items: list[Pieces]) -> Answers[LogProbs]:
         body = write_log_probs_request(self._link.model, [pieces.tokens for pieces in items])
         return await self._link.asker.ask(
             "/v1/completions",
@@ -113,15 +142,15 @@ class LikelihoodScorer:
             ),
         )
 
-    def _read(self, pieces: Pieces, log_probs: list[float | None]) -> tuple[float, ...]:
+    def _read(self, pieces: Pieces, log_probs: list[float | None]) -> LogProbs:
         """Give each step the log-probabilities of its own tokens."""
-        rewards = []
+        steps = []
         for begin, end in pairwise(pieces.ends):
             known = [value for value in log_probs[begin:end] if value is not None]
             if len(known) != end - begin:
                 raise RequestRefused("bad_score", "a token without a log-probability")
-            rewards.append(math.exp(self._summarize(known)))
-        return tuple(rewards)
+            steps.append(tuple(known))
+        return tuple(steps)
 
 
 def write_log_probs_request(model: str, prompts: Sequence[Sequence[int]]) -> dict[str, object]:

@@ -76,7 +76,7 @@ class Probe:
                 self._check_step_token()
             case "rlhflow" | "math_shepherd":
                 return self._check_marks()
-            case "likelihood":
+            case "likelihood" | "density_ratio":
                 self._check_log_probs()
             case "outcome":
                 body = {"input": ["1 " * N_WORDS]}
@@ -120,7 +120,8 @@ class Probe:
             raise ConfigError(
                 f"prm.model {self._server.identity.id!r} has a tokenizer that puts a blank before "
                 f"every text ({shorten(repr(spelled), 60)}): steps tokenized one by one would not "
-                "be what the policy wrote; layout 'likelihood' needs a byte-level tokenizer"
+                f"be what the policy wrote; layout {self._prm.layout!r} needs a byte-level "
+                "tokenizer"
             )
         tokens = list(piece) * N_WORDS
         body = write_log_probs_request(self._server.served_name, [tokens])

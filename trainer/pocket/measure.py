@@ -19,15 +19,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from butwait.trainer.pocket.examples import render_prompt
 from butwait.trainer.pocket.model import load_checkpoint, update_record
 from butwait.trainer.pocket.sample import sample_texts
 from butwait.trainer.pocket.tokens import SYSTEM
+from butwait.trainer.ranking import bootstrap_mean
 
 MAX_TOKENS = 160
-N_DRAWS = 2_000
 _BOXED = re.compile(r"\\boxed\{(\d{1,9})\}")
 NO_ANSWER = ""
 
@@ -57,15 +55,6 @@ def sample_questions(
     prompts = [render_prompt(tokenizer, problem, system) for problem in problems for _ in range(n)]
     texts = sample_texts(model, tokenizer, prompts, temperature, MAX_TOKENS, seed)
     return [texts[i : i + n] for i in range(0, len(texts), n)]
-
-
-def bootstrap_mean(scores: Sequence[float], seed: int = 0) -> dict[str, float]:
-    """Mean of per-question scores (0 to 1) with its 95 % interval, in per cent."""
-    values = np.asarray(scores, dtype=float)
-    draws = np.random.default_rng(seed).integers(0, len(values), (N_DRAWS, len(values)))
-    low, high = np.percentile(values[draws].mean(axis=1), [2.5, 97.5])
-    rounded = {"mean": values.mean(), "low": low, "high": high}
-    return {name: round(100 * float(value), 1) for name, value in rounded.items()}
 
 
 def score_samples(texts: Sequence[Sequence[str]], golds: Sequence[str]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,16 +66,3 @@ def encode_solution(
     return LabelledExample(
         encoding["input_ids"], [marks[stop - 1] for _, stop in encoding["offset_mapping"]]
     )
-
-
-def pad_labelled(batch: Sequence[LabelledExample], pad_id: int) -> tuple[Any, Any]:
-    """Pad on the right; give ``ids`` and ``labels``, both (batch, length)."""
-    import torch
-
-    length = max(len(example.ids) for example in batch)
-    ids = torch.full((len(batch), length), pad_id)
-    labels = torch.full((len(batch), length), IGNORED)
-    for row, example in enumerate(batch):
-        ids[row, : len(example.ids)] = torch.tensor(example.ids)
-        labels[row, : len(example.ids)] = torch.tensor(example.labels)
-    return ids, labels

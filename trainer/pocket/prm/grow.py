@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from butwait.trainer.pocket.model import load_checkpoint
-from butwait.trainer.pocket.prm.model import ARCHITECTURE, N_LABELS, TAG, make_module
+from butwait.trainer.pocket.prm.model import TAG
 
 CODE = 32  # dimensions of the token code, and the size of a head
 SHRINK = 32.0
@@ -53,10 +53,12 @@ def grow_scorer(folder: Path, n_new_layers: int, seed: int) -> tuple[Any, Any, A
     """Make the untrained reward model from a Llama checkpoint.
 
     Returns:
-        A module with ``model`` and ``score`` (float32), its configuration for the folder, and the
-        tokenizer with ``TAG``.
+        The reward model (float32), its configuration for the folder, and the tokenizer with
+        ``TAG``.
     """
     import torch
+
+    from butwait.trainer.reward_model import make_untrained
 
     llama, tokenizer = load_checkpoint(folder)
     tokenizer.add_special_tokens(
@@ -64,11 +66,13 @@ def grow_scorer(folder: Path, n_new_layers: int, seed: int) -> tuple[Any, Any, A
     )
     torch.manual_seed(seed)
     config = _make_config(llama.config, len(tokenizer), n_new_layers)
-    prm = make_module(config)
+    prm = make_untrained(config)
+    for layer in (prm.score[0], prm.score[2]):
+        layer.reset_parameters()  # transformers' are smaller than a head of this width wants
     blank_id = tokenizer.convert_tokens_to_ids("ĊĊ")
     code_ids = tokenizer.convert_tokens_to_ids(CODED)
     with torch.no_grad():
-        _copy_trunk(prm["model"], llama.model, code_ids, blank_id)
+        _copy_trunk(prm.model, llama.model, code_ids, blank_id)
         _set_comparison(prm, llama, code_ids)
     return prm, config, tokenizer
 
@@ -91,11 +95,11 @@ def _copy_trunk(model: Any, old: Any, code_ids: list[int], blank_id: int) -> Non
 def _set_comparison(prm: Any, llama: Any, code_ids: list[int]) -> None:
     """Set the first new layer, two heads of the second, and two units of the head."""
     width = llama.config.hidden_size
-    first, second, *further = prm["model"].layers[llama.config.num_hidden_layers :]
+    first, second, *further = prm.model.layers[llama.config.num_hidden_layers :]
     _fetch_logits(first, llama, code_ids, width)
     _flag_answer(first, width)
     _compare(first, width)
-    norms = [prm["model"].norm]
+    norms = [prm.model.norm]
     for layer in (second, *further):
         norms += [layer.input_layernorm, layer.post_attention_layernorm]
     for norm in norms:
@@ -103,14 +107,13 @@ def _set_comparison(prm: Any, llama: Any, code_ids: list[int]) -> None:
         norm.weight[:N_WRITTEN] = QUIET
     _find_worst(second.self_attn, 0, width + SURPRISE, width + WORST)
     _find_worst(second.self_attn, 1, width + NEAR, width + WORST_NEAR)
-    _judge_worst(prm["score"], width)
+    _judge_worst(prm.score, width)
 
 
 def _make_config(llama: Any, n_tokens: int, n_new_layers: int) -> Any:
     from transformers import LlamaConfig
 
     return LlamaConfig(
-        architectures=[ARCHITECTURE],
         vocab_size=n_tokens,
         hidden_size=llama.hidden_size + CODE,
         intermediate_size=llama.intermediate_size,
@@ -124,7 +127,6 @@ def _make_config(llama: Any, n_tokens: int, n_new_layers: int) -> Any:
         bos_token_id=None,
         eos_token_id=llama.eos_token_id,
         pad_token_id=llama.pad_token_id,
-        num_labels=N_LABELS,
         dtype="bfloat16",
     )
 

@@ -17,21 +17,18 @@ import argparse
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from butwait.trainer.pocket.measure import bootstrap_mean, read_boxed, sample_questions
+from butwait.trainer.pocket.measure import read_boxed, sample_questions
 from butwait.trainer.pocket.model import load_checkpoint, update_record
 from butwait.trainer.pocket.prm.labels import GAP, is_full_manner, label_paragraphs
 from butwait.trainer.pocket.prm.model import load_prm, render_scored, score_texts
 from butwait.trainer.pocket.prm.samples import QWEN_SYSTEM
 from butwait.trainer.pocket.tokens import SYSTEM
-
-Judged = tuple[bool, float]  # right or wrong, and its score
+from butwait.trainer.ranking import Judged, bootstrap_mean, rank_pairs, rank_within
 
 
 @dataclass(frozen=True)
@@ -67,25 +64,6 @@ def sample_solutions(
     ]
 
 
-def rank_pairs(judged: Iterable[Judged]) -> float | None:
-    """P(score(right) > score(wrong)), ties half; None where one kind is missing."""
-    pairs = list(judged)
-    right = np.array([score for label, score in pairs if label])
-    wrong = np.array([score for label, score in pairs if not label])
-    if not len(right) or not len(wrong):
-        return None
-    above = (right[:, None] > wrong).mean() + 0.5 * (right[:, None] == wrong).mean()
-    return float(above)
-
-
-def rank_within(groups: Iterable[Iterable[Judged]]) -> dict[str, float]:
-    """Rank inside each group and average over groups: mean, interval, number of groups."""
-    ranked = [share for group in groups if (share := rank_pairs(group)) is not None]
-    if not ranked:
-        return {"n_groups": 0}
-    return {**bootstrap_mean(ranked), "n_groups": len(ranked)}
-
-
 def score_solutions(
     prm: Any, tokenizer: Any, samples: Sequence[Sampled], system: str | None, tagged: bool
 ) -> list[list[list[float]]]:
@@ -99,15 +77,6 @@ def score_solutions(
     ]
     scores = iter(score_texts(prm, tokenizer, texts))
     return [[next(scores) for _ in s.texts] for s in samples]
-
-
-def measure_ranking(prm: Any, tokenizer: Any, samples: Sequence[Sampled]) -> dict[str, float]:
-    """Rank whole samples inside their problems, all and in the full manner; means in per cent."""
-    scored = score_solutions(prm, tokenizer, samples, SYSTEM, tagged=False)
-    return {
-        "ranking": _rank_whole(samples, scored, full_only=False)["mean"],
-        "ranking_full_manner": _rank_whole(samples, scored, full_only=True)["mean"],
-    }
 
 
 def _rank_whole(

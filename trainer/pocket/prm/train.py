@@ -1,14 +1,14 @@
 """Train the pocket process reward model on labelled samples, one CPU thread, counted in steps.
 
-The loss is the cross-entropy of "right so far" at the tags plus the same at all other tokens of the
-solution. What ``grow`` takes over or sets (embeddings, trunk, the comparing layer) stays as it is:
-trained along at ordinary rates, the comparison was gone after fifty steps and did not come back.
-Optimiser: Muon on the matrices of the learning layers, AdamW on the rest.
+The training is ``butwait train prm``'s, on rows that carry a label at every token of a solution:
+cross-entropy of "right so far" at the tags, and as much again at all other tokens together. What
+``grow`` takes over or sets (embeddings, trunk, the comparing layer) stays as it is: trained along
+at ordinary rates, the comparison was gone after fifty steps and did not come back.
 
     python -m butwait.trainer.pocket.prm.train trainer/pocket/checkpoints/scorer \\
         --policy trainer/pocket/checkpoints/policy --samples build/pocket/prm/samples.jsonl \\
         --questions pipelines/pocket/data/validation.jsonl \\
-        --out trainer/pocket/checkpoints/prm
+        --work build/pocket/prm --out trainer/pocket/checkpoints/prm
 """
 
 from __future__ import annotations
@@ -21,129 +21,46 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from butwait.trainer.pocket.examples import draw_batches
-from butwait.trainer.pocket.model import read_record
+from butwait.schemas.recipe_prm import PrmRecipe
+from butwait.schemas.recipe_train import DataSpec, OptimiserSpec, StartSpec
+from butwait.trainer import gate
+from butwait.trainer.options import TrainOptions
+from butwait.trainer.pocket.model import hash_weights, read_record, update_record
 from butwait.trainer.pocket.prm.examples import (
     IGNORED,
     LabelledExample,
     encode_solution,
-    pad_labelled,
     read_solutions,
 )
 from butwait.trainer.pocket.prm.grow import grow_scorer
-from butwait.trainer.pocket.prm.measure import Sampled, measure_ranking, sample_solutions
+from butwait.trainer.pocket.prm.labels import GAP, label_paragraphs
+from butwait.trainer.pocket.prm.measure import Sampled, sample_solutions
 from butwait.trainer.pocket.prm.model import TAG, save_prm
+from butwait.trainer.pocket.tokens import CONTEXT, SYSTEM
+from butwait.trainer.prm import Prepared, train_prepared
+from butwait.trainer.rows import Rows
+from butwait.trainer.step_examples import Solution, StepEncoder
+
+KEPT = (
+    "chat_template.jinja",
+    "config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+)
+"""What the checkpoint takes from the final folder."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How the reward model is trained; rates fall linearly to zero after a short rise."""
+    """How the reward model is trained; the rate falls linearly to zero after a short rise."""
 
     n_new_layers: int = 2
     n_steps: int = 1_200
     batch_size: int = 32
     n_warmup: int = 40
-    lr_muon: float = 0.005
-    lr_adamw: float = 2e-3
+    learning_rate: float = 2e-3
     token_weight: float = 1.0
-
-    def lr_factor(self, step: int) -> float:
-        """Factor of the base rates at a step (0-based)."""
-        return min(1.0, (step + 1) / self.n_warmup) * (1 - step / self.n_steps)
-
-
-def make_optimizers(prm: Any, plan: Plan) -> list[Any]:
-    """Freeze what is set; make Muon for the learning layers' matrices, AdamW for the rest.
-
-    Frozen are the embeddings, the trunk and the first new layer, which compares.
-    """
-    import torch
-
-    n_frozen = len(prm["model"].layers) - plan.n_new_layers + 1
-    frozen = ("model.embed", *(f"model.layers.{i}." for i in range(n_frozen)))
-    matrices, others = [], []
-    for name, weight in prm.named_parameters():
-        if name.startswith(frozen):
-            weight.requires_grad_(False)
-        elif ".layers." in name and weight.ndim == 2:
-            matrices.append(weight)
-        else:
-            others.append(weight)
-    muon = torch.optim.Muon(matrices, lr=plan.lr_muon, weight_decay=0.0, momentum=0.95)
-    adamw = torch.optim.AdamW(others, lr=plan.lr_adamw, betas=(0.9, 0.95), weight_decay=0.0)
-    return [muon, adamw]
-
-
-def compute_losses(prm: Any, ids: Any, labels: Any, tag_id: int) -> tuple[Any, Any]:
-    """Cross-entropy of the labels at the tags, and at the other judged tokens."""
-    from torch.nn.functional import cross_entropy
-
-    hidden = prm["model"](input_ids=ids, use_cache=False).last_hidden_state
-    tagged = ids == tag_id
-    others = (labels != IGNORED) & ~tagged
-    at_tags = cross_entropy(prm["score"](hidden[tagged]), labels[tagged])
-    return at_tags, cross_entropy(prm["score"](hidden[others]), labels[others])
-
-
-def run_training(
-    prm: Any,
-    tokenizer: Any,
-    examples: Sequence[LabelledExample],
-    held_out: Sequence[Sampled],
-    plan: Plan,
-    seed: int,
-) -> list[dict[str, float]]:
-    """Train in place.
-
-    Returns:
-        The learning curve, a point every 50 steps: mean losses since the last one, CPU seconds;
-        every 200 steps and at the end also the ranking on ``held_out``.
-    """
-    tag_id = tokenizer.convert_tokens_to_ids(TAG)
-    optimizers = make_optimizers(prm, plan)
-    base_rates = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
-    curve: list[dict[str, float]] = []
-    seen: list[tuple[float, float]] = []
-    prm.train()
-    for step, batch in enumerate(draw_batches(examples, plan.batch_size, seed)):
-        for optimizer, rate in zip(optimizers, base_rates, strict=True):
-            optimizer.param_groups[0]["lr"] = rate * plan.lr_factor(step)
-        ids, labels = pad_labelled(batch, tokenizer.pad_token_id)
-        losses = compute_losses(prm, ids, labels, tag_id)
-        seen.append(_take_step(prm, optimizers, *losses, plan.token_weight))
-        if (step + 1) % 50 == 0:
-            curve.append(_mark_curve(step + 1, seen[-50:]))
-            if (step + 1) % 200 == 0 or step + 1 == plan.n_steps:
-                prm.eval()
-                curve[-1] |= measure_ranking(prm, tokenizer, held_out)
-                prm.train()
-            print(curve[-1], flush=True)
-    prm.eval()
-    return curve
-
-
-def _take_step(
-    prm: Any, optimizers: Sequence[Any], at_tags: Any, elsewhere: Any, weight: float
-) -> tuple[float, float]:
-    import torch
-
-    for optimizer in optimizers:
-        optimizer.zero_grad(set_to_none=True)
-    (at_tags + weight * elsewhere).backward()
-    torch.nn.utils.clip_grad_norm_(prm.parameters(), 1.0)
-    for optimizer in optimizers:
-        optimizer.step()
-    return at_tags.item(), elsewhere.item()
-
-
-def _mark_curve(step: int, seen: Sequence[Sequence[float]]) -> dict[str, float]:
-    means = [round(sum(column) / len(seen), 4) for column in zip(*seen, strict=True)]
-    names = ("tag_loss", "token_loss")
-    return {"step": step, **dict(zip(names, means, strict=True)), "cpu_s": _cpu_s()}
-
-
-def _cpu_s() -> float:
-    return round(time.process_time(), 1)
 
 
 def draw_examples(tokenizer: Any, samples: Path, n: int, seed: int) -> list[LabelledExample]:
@@ -157,57 +74,149 @@ def draw_examples(tokenizer: Any, samples: Path, n: int, seed: int) -> list[Labe
     return examples
 
 
-def train_prm(
-    scorer: Path, policy: Path, samples: Path, questions: Path, out: Path, plan: Plan, seed: int
-) -> None:
-    """Grow the scorer, train it, and save the reward model with its record."""
+def make_table(examples: Sequence[LabelledExample], tag_id: int, token_weight: float) -> Any:
+    """Make the trainer's rows: all tags together weigh 1, all other tokens ``token_weight``."""
+    from datasets import Dataset
+
+    n_tags = sum(token == tag_id for example in examples for token in example.ids)
+    n_all = sum(label != IGNORED for example in examples for label in example.labels)
+    at_tag, elsewhere = n_all / n_tags, token_weight * n_all / (n_all - n_tags)
+    return Dataset.from_dict(
+        {
+            "id": [f"example {i}" for i in range(len(examples))],
+            "input_ids": [example.ids for example in examples],
+            "labels": [[float(label) for label in example.labels] for example in examples],
+            "weights": [[at_tag if t == tag_id else elsewhere for t in e.ids] for e in examples],
+        }
+    )
+
+
+def read_held_out(samples: Sequence[Sampled]) -> list[Solution]:
+    """Label samples of held-out questions, paragraph by paragraph."""
+    return [
+        Solution(
+            id=f"{i}-{k}",
+            question_id=str(i),
+            problem=sampled.problem,
+            steps=tuple(paragraph for paragraph in text.split(GAP) if paragraph),
+            labels=tuple(map(float, label_paragraphs(text, sampled.reference))),
+            separator=GAP,
+        )
+        for i, sampled in enumerate(samples)
+        for k, text in enumerate(sampled.texts)
+        if text.strip()
+    ]
+
+
+def make_recipe(grown: Path, samples: Path, plan: Plan, seed: int) -> PrmRecipe:
+    """Write the plan as the trainer's recipe."""
+    return PrmRecipe(
+        name="prm",
+        seed=seed,
+        model=StartSpec(id=str(grown.resolve())),
+        data=DataSpec(path=str(samples)),
+        system=SYSTEM,
+        step_token=TAG,
+        trained_layers=plan.n_new_layers - 1,
+        max_length=CONTEXT,
+        batch_size=plan.batch_size,
+        micro_batch_size=plan.batch_size,
+        max_steps=plan.n_steps,
+        log_every=50,
+        report_to=(),
+        optimiser=OptimiserSpec(
+            learning_rate=plan.learning_rate, schedule="linear", warmup_steps=plan.n_warmup
+        ),
+    )
+
+
+def train_pocket(
+    scorer: Path, policy: Path, samples: Path, questions: Path, work: Path, plan: Plan, seed: int
+) -> tuple[Path, dict[str, Any]]:
+    """Grow the scorer and train it.
+
+    Returns:
+        The final folder and the checkpoint's record.
+    """
     import torch
-    import transformers
+
+    from butwait.trainer.run import Run
 
     torch.set_num_threads(1)
     prm, config, tokenizer = grow_scorer(scorer, plan.n_new_layers, seed)
-    held_out = sample_solutions(policy, questions, 8, 0.8, seed)
+    save_prm(prm, config, tokenizer, work / "grown", {"stage": "grown", "seed": seed})
+    tag_id = tokenizer.convert_tokens_to_ids(TAG)
     examples = draw_examples(tokenizer, samples, plan.n_steps * plan.batch_size, seed)
-    torch.manual_seed(seed)
-    curve = run_training(prm, tokenizer, examples, held_out, plan, seed)
+    table = make_table(examples, tag_id, plan.token_weight)
+    recipe = make_recipe(work / "grown", samples, plan, seed)
+    prepared = Prepared(
+        table=table,
+        tokenizer=tokenizer,
+        encoder=StepEncoder(tokenizer, recipe),
+        rows=Rows(table, {"from": str(samples), "revision": read_record(policy)["sha256"]}, {}),
+        report=_count(examples, plan),
+        held_out=read_held_out(sample_solutions(policy, questions, 8, 0.8, seed)),
+    )
+    text = recipe.model_dump_json(indent=1)
+    options = TrainOptions(base=work, out=work, recipe_text=text, say=print, fresh=True)
+    run = Run.open(recipe, options, kind="prm")
+    manifest = train_prepared(recipe, options, prepared, run)
     record = {
+        **_describe(scorer, policy, plan, seed, manifest),
+        "n_parameters": sum(weight.numel() for weight in prm.parameters()),
+        "step_tag_id": tag_id,
+        "curve": run.folder.read_metrics(),
+    }
+    return run.folder.final, record
+
+
+def _describe(
+    scorer: Path, policy: Path, plan: Plan, seed: int, manifest: dict[str, Any]
+) -> dict[str, Any]:
+    """Describe a finished run for the checkpoint's record."""
+    return {
         "stage": "prm",
         "seed": seed,
         "started_from": read_record(scorer)["sha256"],
         "samples_from": read_record(policy)["sha256"],
-        "n_parameters": sum(weight.numel() for weight in prm.parameters()),
         "step_tag": TAG,
-        "step_tag_id": tokenizer.convert_tokens_to_ids(TAG),
-        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
-        "cpu_s": _cpu_s(),
+        "versions": {name: manifest["versions"][name] for name in ("torch", "transformers")},
+        "cpu_s": round(time.process_time(), 1),
         "plan": asdict(plan),
-        "curve": curve,
+        "held_out": manifest["held_out"],
     }
-    save_prm(prm, config, tokenizer, out, record)
+
+
+def _count(examples: Sequence[LabelledExample], plan: Plan) -> gate.GateReport:
+    n_labels = sum(label != IGNORED for example in examples for label in example.labels)
+    n_tokens = sum(len(example.ids) for example in examples)
+    n = len(examples)
+    return gate.GateReport(n, n, n_tokens, n_labels, 0, plan.n_steps, {}, ())
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Train with the plan's numbers or those that the command line gives."""
+    from butwait.trainer.quiet import quiet_libraries
+
     parser = argparse.ArgumentParser(description="Train the pocket process reward model.")
     parser.add_argument("scorer", type=Path, help="Llama checkpoint whose trunk is grown")
-    parser.add_argument("--policy", type=Path, required=True, help="sampled for the curve")
+    parser.add_argument("--policy", type=Path, required=True, help="sampled for the held-out part")
     parser.add_argument("--samples", type=Path, required=True, help="JSON Lines of samples")
     parser.add_argument("--questions", type=Path, required=True, help="validation split")
+    parser.add_argument("--work", type=Path, required=True, help="folder of the training run")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint folder to write")
     parser.add_argument("--seed", type=int, default=0)
     for name, value in asdict(Plan()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
     flags = vars(parser.parse_args(argv))
-    plan = Plan(**{name: flags[name] for name in asdict(Plan())})
-    train_prm(
-        flags["scorer"],
-        flags["policy"],
-        flags["samples"],
-        flags["questions"],
-        flags["out"],
-        plan,
-        flags["seed"],
-    )
+    plan = Plan(**{name: flags.pop(name) for name in asdict(Plan())})
+    out = flags.pop("out")
+    quiet_libraries()
+    final, record = train_pocket(**flags, plan=plan)
+    out.mkdir(parents=True, exist_ok=True)
+    for name in KEPT:
+        (out / name).write_bytes((final / name).read_bytes())
+    update_record(out, {**record, "sha256": hash_weights(out)})
 
 
 if __name__ == "__main__":
