@@ -59,6 +59,34 @@ def sft(
 
 
 @app.command()
+def grpo(
+    recipe: RecipePath,
+    set_: Overrides = None,
+    out: OutFolder = Path("runs"),
+    fresh: Fresh = False,
+    check: CheckOnly = False,
+    debug: Debug = False,
+) -> None:
+    """GRPO on verified answers; a second run of the command continues the first.
+
+    A recipe with `evolution` gives every rollout a twin that is told to doubt. docs/train-grpo.md
+    explains the keys, the presets and the engines.
+
+    \b
+    Examples:
+      butwait train grpo recipes/train/grpo.yaml
+      butwait train grpo recipes/train/evolution.yaml --check
+      butwait train grpo my.yaml --set preset=redhat-apr --set group_size=8
+    """
+    from butwait.schemas.recipe_grpo import GrpoRecipe
+
+    effective, options = _read(GrpoRecipe, recipe, set_, out, False, fresh, check)
+    from butwait.trainer.grpo import train_grpo
+
+    _run(train_grpo, effective, options)
+
+
+@app.command()
 def prm(
     recipe: RecipePath,
     set_: Overrides = None,

@@ -126,6 +126,11 @@ class TrainRecipe(Section):
     report_to: tuple[Reporter, ...] = ("tensorboard",)
     """Who gets the metrics besides the run's own ``metrics.jsonl``."""
 
+    @property
+    def rows_a_step(self) -> int:
+        """Sequences an optimiser step, over all processes."""
+        return self.batch_size
+
 
 class SftRecipe(TrainRecipe):
     """Supervised fine-tuning on rows with ``prompt`` and ``completion``, or ``messages``."""

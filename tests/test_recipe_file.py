@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from butwait.pipelines.recipe_file import check_recipe, dump_recipe, load_recipe, read_document
 from butwait.schemas.errors import ButwaitError, ConfigError
 from butwait.schemas.recipe_dpo import DpoRecipe
+from butwait.schemas.recipe_grpo import GrpoRecipe
 from butwait.schemas.recipe_prm import PrmRecipe
 from butwait.schemas.recipe_train import SftRecipe
 
@@ -41,7 +42,13 @@ def write(folder: Path, document: object) -> Path:
     return path
 
 
-TRAINED = {"sft": SftRecipe, "dpo": DpoRecipe, "prm": PrmRecipe}
+TRAINED = {
+    "sft": SftRecipe,
+    "grpo": GrpoRecipe,
+    "evolution": GrpoRecipe,
+    "dpo": DpoRecipe,
+    "prm": PrmRecipe,
+}
 """Recipes of the trainer, by the word that their file's name begins with."""
 
 

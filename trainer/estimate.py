@@ -39,7 +39,7 @@ def describe_estimate(recipe: TrainRecipe, base: Path, n_tokens: int, n_rows: in
     memory = estimate_memory(recipe, config, n_parameters, n_tokens / max(n_rows, 1))
     n_epochs = recipe.epochs
     if recipe.max_steps is not None:
-        n_epochs = recipe.max_steps * recipe.batch_size / max(n_rows, 1)
+        n_epochs = recipe.max_steps * recipe.rows_a_step / max(n_rows, 1)
     seconds = 6 * n_parameters * n_tokens * n_epochs / (measure_speed() * SHARE)
     shown = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
     return [

@@ -3,6 +3,7 @@
     recipe.yaml      the effective recipe, defaults filled in
     manifest.json    versions, data with revisions, what the gate found, how the run ended
     metrics.jsonl    one line a logged step
+    rollouts.jsonl   some rollouts of each step (GRPO)
     checkpoints/     samples_N: everything that a resume needs
     final/           model, tokenizer and chat template, as transformers and vLLM load them
     curves/          the metrics as pictures
@@ -38,6 +39,7 @@ class TrainFolder:
         self.recipe = root / "recipe.yaml"
         self.manifest = root / "manifest.json"
         self.metrics = root / "metrics.jsonl"
+        self.rollouts = root / "rollouts.jsonl"
         self.checkpoints = root / "checkpoints"
         self.final = root / "final"
         self.curves = root / "curves"
@@ -114,23 +116,24 @@ class TrainFolder:
 
     def add_metrics(self, line: dict[str, Any]) -> None:
         """Append one line of metrics."""
-        with self.metrics.open("a", encoding="utf-8") as file:
-            file.write(dump(line) + "\n")
+        self.add_lines(self.metrics, [line])
+
+    @staticmethod
+    def add_lines(path: Path, lines: list[dict[str, Any]]) -> None:
+        """Append lines of JSON to a file."""
+        with path.open("a", encoding="utf-8") as file:
+            file.write("".join(dump(line) + "\n" for line in lines))
 
     def cut_metrics(self, step: int) -> None:
-        """Keep the metrics up to a step: what came after it is trained once more."""
-        kept = [line for line in self.read_metrics() if line["step"] <= step]
-        self.write(self.metrics, "".join(dump(line) + "\n" for line in kept))
+        """Keep metrics and rollouts up to a step: what came after it is trained once more."""
+        for path in (self.metrics, self.rollouts):
+            if path.exists() or path == self.metrics:
+                kept = [line for line in _read_lines(path) if line["step"] <= step]
+                self.write(path, "".join(dump(line) + "\n" for line in kept))
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """Return all lines of metrics; one that a kill cut off is left out."""
-        lines = []
-        for text in self.metrics.read_text("utf-8").splitlines() if self.metrics.exists() else ():
-            try:
-                lines.append(json.loads(text))
-            except ValueError:
-                continue
-        return lines
+        return _read_lines(self.metrics)
 
     def read_manifest(self) -> dict[str, Any]:
         """Return the manifest; empty where there is none yet."""
@@ -158,6 +161,16 @@ class TrainFolder:
             temporary.replace(path)
         except OSError as error:
             raise TrainerError(f"{path} cannot be written: {error}") from error
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    lines = []
+    for text in path.read_text("utf-8").splitlines() if path.exists() else ():
+        try:
+            lines.append(json.loads(text))
+        except ValueError:
+            continue
+    return lines
 
 
 def _first_difference(known: str, wanted: str) -> str:

@@ -28,10 +28,11 @@ def share_arguments(recipe: TrainRecipe, folder: TrainFolder, n_processes: int) 
     Raises:
         TrainerError: The batch cannot be divided over processes and micro-batches.
     """
-    per_process, rest = divmod(recipe.batch_size, n_processes)
+    per_process, rest = divmod(recipe.rows_a_step, n_processes)
     if rest:
         raise TrainerError(
-            f"batch_size {recipe.batch_size} cannot be divided over {n_processes} processes"
+            f"{recipe.rows_a_step} rows a step (batch_size {recipe.batch_size}) cannot be divided "
+            f"over {n_processes} processes"
         )
     micro = min(recipe.micro_batch_size, per_process)
     while per_process % micro:

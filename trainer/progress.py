@@ -72,7 +72,7 @@ def describe_progress(line: dict[str, Any], n_steps: int, clock: Clock) -> str:
     step = line["step"]
     shown = [f"step {step}/{n_steps}", f"{line['samples']} samples"]
     for name, title in (("loss", "loss"), ("reward", "reward"), ("learning_rate", "lr")):
-        if name in line:
+        if line.get(name) is not None:  # TRL has no reward for a step that is left out whole
             shown.append(f"{title} {float(line[name]):.4g}")
     left = clock.remain_s(step, n_steps)
     return " · ".join([*shown, f"{left / 60:.1f} min left" if left > 90 else f"{left:.0f} s left"])

@@ -91,6 +91,8 @@ class Pool:
 
     def __init__(self, size: int) -> None:
         self.size = size
+        self.n_lost = 0
+        """Workers that died or were killed for overrunning, each replaced when next needed."""
         self._free: list[Worker] = []
         self._all: set[Worker] = set()
         self._lock = threading.Lock()
@@ -144,6 +146,7 @@ class Pool:
                 worker = self._free.pop()
                 if worker.process.poll() is None:
                     return worker
+                self.n_lost += 1
                 self._all.discard(worker)
                 worker.close()
         worker = Worker()
@@ -153,6 +156,7 @@ class Pool:
 
     def _forget(self, worker: Worker) -> None:
         with self._lock:
+            self.n_lost += 1
             self._all.discard(worker)
         worker.kill()
 
