@@ -16,7 +16,16 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from butwait.schemas import recipe, recipe_rows, recipe_search, recipe_sections, recipe_train
+from butwait.schemas import (
+    recipe,
+    recipe_dpo,
+    recipe_grpo,
+    recipe_prm,
+    recipe_rows,
+    recipe_search,
+    recipe_sections,
+    recipe_train,
+)
 
 SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("the recipe", recipe.Recipe),
@@ -48,6 +57,14 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("rows.NAME: {transform: preference}", recipe_rows.PreferenceSpec),
     ("rows.NAME: {transform: step_labels}", recipe_rows.StepLabelsSpec),
     ("train sft", recipe_train.SftRecipe),
+    ("train grpo", recipe_grpo.GrpoRecipe),
+    ("train grpo: rewards", recipe_grpo.RewardsSpec),
+    ("train grpo: rewards.length_reward", recipe_grpo.LengthSpec),
+    ("train grpo: rollouts", recipe_grpo.RolloutSpec),
+    ("train grpo: stop_on_plateau", recipe_grpo.PlateauSpec),
+    ("train grpo: evolution", recipe_grpo.EvolutionSpec),
+    ("train dpo", recipe_dpo.DpoRecipe),
+    ("train prm", recipe_prm.PrmRecipe),
     ("train: model", recipe_train.StartSpec),
     ("train: model.lora", recipe_train.LoraSpec),
     ("train: data", recipe_train.DataSpec),
