@@ -26,7 +26,14 @@ quickstart: setup ## from questions to a verified dataset with the pocket model 
 	$(BIN)/butwait build recipes/quickstart.yaml
 
 test: setup ## all tests but those that need a GPU
-	$(BIN)/python -m pytest -m "not gpu"
+	@$(MAKE) --no-print-directory --keep-going --jobs=1 test-together test-alone
+
+.PHONY: test-together test-alone
+test-together: setup
+	$(BIN)/python -m pytest -m "not gpu and not alone" -n 2 --dist loadfile --no-loadscope-reorder
+
+test-alone: setup
+	$(BIN)/python -m pytest -m "alone and not gpu"
 
 fmt: setup ## format the code
 	$(BIN)/ruff format .

@@ -296,6 +296,7 @@ def test_inspect_scores_an_evaluation_and_leaves_the_unscored_out(tmp_path: Path
     assert result.metrics["accuracy"].value == pytest.approx(4 / 7)
 
 
+@pytest.mark.alone
 @third_party_warnings
 def test_inspects_event_loop_runs_on_while_a_check_takes_its_time() -> None:
     pytest.importorskip("inspect_ai", reason="inspect_ai is not installed")

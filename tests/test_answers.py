@@ -30,6 +30,7 @@ def test_the_last_box_is_found_with_its_span(text: str, inside: str) -> None:
     assert inside in text[box.start : box.end]
 
 
+@pytest.mark.alone
 def test_a_long_text_of_words_that_might_take_back_is_read_in_linear_time() -> None:
     for word in ("should ", "incorrec ", "is not ", "tell sure certain "):
         text = "\\boxed{5} " + word * (1_500_000 // len(word))
@@ -222,6 +223,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_extraction_takes_linear_time_on_hostile_text(text: str) -> None:
     start = time.perf_counter()

@@ -175,6 +175,7 @@ def test_duplicates_and_refused_questions_have_their_bins(world: Path, server: F
     assert sum(bins.values()) == 8
 
 
+@pytest.mark.alone
 def test_the_server_is_kept_full(world: Path) -> None:
     with FakeOpenAI(add, delay_s=0.05).running() as slow:
         document = recipe_document(slow.url, block_size=5)

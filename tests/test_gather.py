@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from butwait.pipelines.sampling.gather import Gather
 from butwait.schemas.errors import RequestRefused, SamplerError
 
+pytestmark = pytest.mark.alone
+
 
 class Server:
     """Answers an integer with its double; remembers batches and how many were open."""

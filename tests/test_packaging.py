@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 FOLDERS = ("schemas", "transforms", "pipelines", "trainer", "evals")
 
 
@@ -38,6 +40,7 @@ def test_help_is_printed_without_any_heavy_import() -> None:
     assert "HEAVY []" in run_python(code)
 
 
+@pytest.mark.alone
 def test_help_costs_little_more_than_the_libraries_of_a_command_line() -> None:
     import resource
 

@@ -118,6 +118,7 @@ def test_a_failure_that_passes_costs_one_more_request(server: FakeOpenAI, fault:
     assert server.n_requests == 2
 
 
+@pytest.mark.alone
 def test_a_stalled_reply_is_asked_for_again(server: FakeOpenAI) -> None:
     server.faults.append("stall")
     (completions,) = answer(open_client(server, request_timeout_s=0.4), ask())
@@ -144,6 +145,7 @@ def test_a_timeout_through_all_retries_is_named(server: FakeOpenAI) -> None:
     assert isinstance(refused, RequestRefused) and refused.reason == "timeout"
 
 
+@pytest.mark.alone
 def test_the_servers_wish_to_wait_is_honoured(server: FakeOpenAI) -> None:
     server.faults.append("429")
     server.retry_after = "0.5"
@@ -166,6 +168,7 @@ def test_a_prompt_beyond_the_context_is_named_as_such(server: FakeOpenAI) -> Non
     assert server.n_requests == 1
 
 
+@pytest.mark.alone
 def test_no_more_requests_are_open_than_allowed_and_the_slots_are_used(server: FakeOpenAI) -> None:
     server.delay_s = 0.05
     answers = answer(open_client(server, max_in_flight=4), *[ask(f"q{i}") for i in range(20)])
@@ -178,6 +181,7 @@ def test_a_client_outlives_its_event_loop(server: FakeOpenAI) -> None:
     assert answer(client, ask()) == answer(client, ask())
 
 
+@pytest.mark.alone
 def test_a_server_that_is_gone_ends_every_request_soon() -> None:
     with FakeOpenAI().running() as server:
         client = open_client(server, n_retries=2, max_in_flight=2)

@@ -179,6 +179,7 @@ def test_the_callers_key_for_another_server_is_not_handed_down() -> None:
     assert "VLLM_API_KEY" not in written and written["VLLM_LOGGING_LEVEL"] == "DEBUG"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("said", "ending"), [("", ""), ("loading", " ends with:\nloading")])
 def test_a_start_that_takes_too_long_quotes_the_log_only_where_there_is_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, ending: str

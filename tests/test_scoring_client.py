@@ -65,6 +65,7 @@ def test_the_recipe_may_say_another_system_line_or_none(
     assert server.payloads[0]["input"] == [f"{head}<|user|>2 + 2?<|end|><|assistant|>4{STEP}"]
 
 
+@pytest.mark.alone
 def test_hundreds_of_prefixes_travel_in_few_requests_and_a_head_is_rendered_once(
     server: FakePrm,
 ) -> None:
@@ -149,6 +150,7 @@ def test_a_failure_that_passes_costs_one_more_request(server: FakePrm, fault: An
     assert len(server.payloads) == 2
 
 
+@pytest.mark.alone
 def test_a_stalled_reply_is_asked_for_again(server: FakePrm) -> None:
     endpoint = describe(server, limits={"request_timeout_s": 0.5})
     server.faults.append("stall")
@@ -174,6 +176,7 @@ def test_a_server_that_is_gone_ends_all_requests() -> None:
     assert all(isinstance(error, ServerGone) for error in score(endpoint, ask(), ask("4")))
 
 
+@pytest.mark.alone
 def test_a_cancelled_asker_leaves_the_rest_of_its_request_alone(server: FakePrm) -> None:
     endpoint = describe(server)
     server.delay_s = 0.1

@@ -207,6 +207,7 @@ def test_an_unmarked_split_loses_nothing_but_white_space(text):
         assert "".join((parts.thought + parts.solution).split()) == "".join(text.split())
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "unit", ["<think>", "\\boxed{", "{", "\n", " \n", "####", "answer", "* ", "Answer:\n\n", "\\["]
 )

@@ -118,6 +118,7 @@ def test_counts_and_siblings_are_those_of_the_definition(tree):
         assert {*found} == siblings
 
 
+@pytest.mark.alone
 def test_a_tree_of_twenty_thousand_nodes_is_read_in_a_moment():
     tree = big_tree()
     begun = process_time()

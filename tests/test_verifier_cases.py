@@ -14,6 +14,7 @@ import pytest
 
 from butwait.transforms.verify import Check, verify_many, warm_workers
 
+pytestmark = pytest.mark.alone
 FOLDER = Path(__file__).parent / "verifier_cases"
 Row = dict[str, Any]
 

@@ -175,6 +175,7 @@ def test_a_reader_that_leaves_ends_the_command_quietly(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr and "Error" not in done.stderr
 
 
+@pytest.mark.alone
 def test_ctrl_c_ends_with_130_finished_lines_and_no_process(tmp_path: Path) -> None:
     slow = {"gold": "\\frac{x^{1001}-x}{x-1}", "prediction": "\\sum_{k=0}^{999}x^{k+1}"}
     rows = [ROWS[0]] + [

@@ -114,6 +114,7 @@ def test_the_rule_says_which_stage_decided() -> None:
     assert {pair: compare(*pair).rule for pair in rules} == rules
 
 
+@pytest.mark.alone
 def test_a_batch_keeps_its_order_with_symbolic_and_slow_checks_in_it() -> None:
     limits = Limits(worker_s=0.3)
     checks: list[Check | tuple[str, str]] = [("2", "2.0"), SYMBOLIC, ("2", "3"), SLOW, ("x", "x")]

@@ -33,6 +33,7 @@ from butwait.transforms.verify import (
 from butwait.transforms.verify.mode import EXACT
 from butwait.transforms.verify.pool import shared_pool
 
+pytestmark = pytest.mark.alone
 TOKEN = f"verify-processes-{uuid.uuid4()}"
 GONE_S = 2.0
 

@@ -203,6 +203,7 @@ def test_an_expression_of_the_same_value_is_never_called_incorrect(
 ALGEBRA = Path(__file__).with_name("verify_algebra.py")
 
 
+@pytest.mark.alone
 def test_nothing_called_incorrect_is_equal_by_sympy_in_ten_seconds(shared_data: Path) -> None:
     rows = [json.loads(x) for x in (shared_data / "verifier_dev.jsonl").read_text().splitlines()]
     asked = [
@@ -298,6 +299,7 @@ def dev_rows(root: Path) -> list[tuple[str, str, str]]:
     ]
 
 
+@pytest.mark.alone
 def test_a_second_process_with_other_hash_seeds_gives_the_same_verdicts(root: Path) -> None:
     runs = [
         subprocess.Popen(

@@ -14,6 +14,7 @@ import pytest
 
 from butwait.transforms.verify import DEFAULT, Limits, compare, stop_workers, verify, warm_workers
 
+pytestmark = pytest.mark.alone
 INJECTION = "__import__('os').system('touch PWNED')"
 
 

@@ -1,4 +1,4 @@
-"""The real vLLM servers of a test session, serving the pocket checkpoints.
+"""Real vLLM servers that serve the pocket checkpoints: one for the session, one for a module.
 
 ``tests/conftest.py`` imports this. Tests that use one carry ``@pytest.mark.vllm``.
 """
@@ -33,7 +33,7 @@ def pocket_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint
         yield endpoint
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def pocket_prm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ManagedServer]:
     """A managed vLLM that scores steps with the pocket's process reward model, named ``prm``."""
     if importlib.util.find_spec("vllm") is None:
