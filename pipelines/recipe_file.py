@@ -130,7 +130,9 @@ def _is_local(key: str, last: str, value: object) -> bool:
     """Whether an override names a local path: typed in a shell, it is relative to the shell."""
     if not isinstance(value, str):
         return False
-    return last == "path" or (key == "model.id" and value.startswith((".", "/", "~")))
+    return last in ("path", "run", "chat_template") or (
+        key == "model.id" and value.startswith((".", "/", "~"))
+    )
 
 
 def _descend(place: Any, part: str, override: str) -> Any:

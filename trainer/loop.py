@@ -28,15 +28,7 @@ def share_arguments(recipe: TrainRecipe, folder: TrainFolder, n_processes: int) 
     Raises:
         TrainerError: The batch cannot be divided over processes and micro-batches.
     """
-    per_process, rest = divmod(recipe.rows_a_step, n_processes)
-    if rest:
-        raise TrainerError(
-            f"{recipe.rows_a_step} rows a step (batch_size {recipe.batch_size}) cannot be divided "
-            f"over {n_processes} processes"
-        )
-    micro = min(recipe.micro_batch_size, per_process)
-    while per_process % micro:
-        micro -= 1
+    micro, n_micro = divide_batch(recipe, n_processes)
     optimiser = recipe.optimiser
     on_gpu = torch.cuda.is_available()
     wanted = recipe.model.precision
@@ -53,7 +45,7 @@ def share_arguments(recipe: TrainRecipe, folder: TrainFolder, n_processes: int) 
         "weight_decay": optimiser.weight_decay,
         "max_grad_norm": optimiser.max_grad_norm,
         "per_device_train_batch_size": micro,
-        "gradient_accumulation_steps": per_process // micro,
+        "gradient_accumulation_steps": n_micro,
         "num_train_epochs": recipe.epochs,
         "max_steps": recipe.max_steps or -1,
         "save_strategy": "steps" if recipe.save_every else "no",
@@ -69,6 +61,27 @@ def share_arguments(recipe: TrainRecipe, folder: TrainFolder, n_processes: int) 
         "disable_tqdm": True,
         "dataloader_pin_memory": on_gpu,
     }
+
+
+def divide_batch(recipe: TrainRecipe, n_processes: int) -> tuple[int, int]:
+    """Divide a step's rows over processes and micro-batches of at most ``micro_batch_size``.
+
+    Returns:
+        Rows a micro-batch, and micro-batches a process and step.
+
+    Raises:
+        TrainerError: The rows cannot be divided over the processes.
+    """
+    per_process, rest = divmod(recipe.rows_a_step, n_processes)
+    if rest:
+        raise TrainerError(
+            f"{recipe.rows_a_step} rows a step (batch_size {recipe.batch_size}) cannot be divided "
+            f"over {n_processes} processes"
+        )
+    micro = min(recipe.micro_batch_size, per_process)
+    while per_process % micro:
+        micro -= 1
+    return micro, per_process // micro
 
 
 class EpochOrder(torch.utils.data.Sampler):  # type: ignore[misc]

@@ -108,6 +108,30 @@ class Run:
         Raises:
             TrainerError: The run cannot go on; the last whole checkpoint is kept.
         """
+        start_s = time.monotonic()
+        self._report_to(trainer, count)
+        result = self._loop(trainer)
+        if save is None:
+            save_final(trainer, tokenizer, self.recipe.model, self.options.base, self.folder)
+        else:
+            save()
+        n_steps = trainer.state.global_step
+        self.note(
+            steps=n_steps,
+            samples=count(n_steps),
+            train_s=round(time.monotonic() - start_s, 1),
+            loop_s=result.metrics.get("train_runtime"),
+        )
+        if self._state.is_main_process:
+            draw_curves(self.folder)
+            write_card(self.folder, self.recipe, self.manifest)
+            remove(self.folder.examples)
+        self.note(status="finished")
+        self.say(f"{self.folder.final}: {n_steps} steps, {count(n_steps)} samples")
+        return self.manifest
+
+    def _loop(self, trainer: Any) -> Any:
+        """Train from the newest checkpoint, or from the beginning."""
         start = self.folder.find_newest()
         if start is not None:
             self.say(f"going on from {start.name}")
@@ -119,35 +143,13 @@ class Run:
             n_processes=self._state.num_processes,
             device=str(trainer.args.device),
         )
-        self._report_to(trainer, count)
-        start_s = time.monotonic()
         try:
-            result = trainer.train(resume_from_checkpoint=str(start) if start else None)
+            return trainer.train(resume_from_checkpoint=str(start) if start else None)
         except torch.OutOfMemoryError as error:
             raise TrainerError(
                 f"out of memory: {' '.join(str(error).split())[:160]}; try a smaller "
                 "micro_batch_size, model.gradient_checkpointing or model.lora"
             ) from error
-        if save is None:
-            save_final(trainer, tokenizer, self.recipe.model, self.options.base, self.folder)
-        else:
-            save()
-        n_steps = trainer.state.global_step
-        self.note(
-            status="finished",
-            steps=n_steps,
-            samples=count(n_steps),
-            train_s=round(time.monotonic() - start_s, 1),
-            loop_s=result.metrics.get("train_runtime"),
-            loss=result.training_loss,
-            final=str(self.folder.final.name),
-        )
-        if self._state.is_main_process:
-            draw_curves(self.folder)
-            write_card(self.folder, self.recipe, self.manifest)
-            remove(self.folder.examples)
-        self.say(f"{self.folder.final}: {n_steps} steps, {count(n_steps)} samples")
-        return self.manifest
 
     def _report_to(self, trainer: Any, count: Callable[[int], int]) -> None:
         """Give the metrics to the run's own file and to whoever the recipe names."""
