@@ -29,12 +29,13 @@ from butwait.schemas.recipe_grpo import GrpoRecipe, PlateauSpec
 pytestmark = pytest.mark.filterwarnings("ignore")  # of TRL, vLLM and torch about one another
 
 START = {"name": "x", "model": {"id": "m"}, "data": {"path": "rows.jsonl"}}
-# The reference is refreshed between two checkpoints, so that a resume has to bring it back.
-REFRESHED = {
-    "sync_ref_every": 2,
-    "beta": 0.5,
+# Lengths differ, so every group teaches something; the reference is refreshed between two
+# checkpoints, so that a resume has to bring it back.
+LIVELY = {
+    "rewards": {"length": 0.5, "truncated": 0.0},
     "optimiser": {"learning_rate": 1e-3, "warmup_steps": 0},
 }
+REFRESHED = {**LIVELY, "sync_ref_every": 2, "beta": 0.5}
 
 
 @pytest.fixture(scope="module")
@@ -301,7 +302,11 @@ def test_the_reference_becomes_the_policy_when_it_is_refreshed(whole: Path) -> N
             "engine: transformers",
         ),
         ({"rewards": {"accuracy": 0}}, 2, "all rewards have weight 0"),
-        ({"optimiser": {"learning_rate": 1e30, "warmup_steps": 0}}, 1, "at step 2"),
+        (
+            {**LIVELY, "optimiser": {"learning_rate": 1e38, "warmup_steps": 0}},
+            1,
+            "step 2: transformers gives no rollouts",
+        ),
     ],
 )
 def test_what_cannot_be_trained_on_is_refused_in_one_line(
