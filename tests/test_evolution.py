@@ -190,6 +190,14 @@ def test_a_masked_phrase_is_not_in_the_loss(
     assert loss == pytest.approx(wanted.item(), abs=1e-5)
 
 
+def test_some_of_the_rollouts_that_are_written_down_are_twins(tmp_path: Path) -> None:
+    changes = {"max_steps": 1, "save_every": None, "log_rollouts": 4}
+    assert train(tmp_path, evolution={"phrases": list(PHRASES)}, **changes) == 0
+    texts = [one["text"] for one in read_lines(tmp_path / "runs" / "tiny" / "rollouts.jsonl")]
+    said = [any(phrase.strip() in text for phrase in PHRASES) for text in texts]
+    assert said[1] and said[3]
+
+
 def test_a_small_evolution_trains_on_its_few_questions(tmp_path: Path) -> None:
     evolution = {"mini": 3, "mask_inserted": True}
     changes = {"rewards": {"length": 0.5, "truncated": 0.0}, "max_steps": 4, "save_every": 2}
