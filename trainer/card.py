@@ -61,7 +61,8 @@ def _describe_data(manifest: dict[str, Any]) -> list[str]:
     data, gate = manifest["data"], manifest.get("gate", {})
     lines = ["## Data\n", f"- rows: `{data['from']}`", f"- revision: `{data['revision']}`"]
     if gate:
-        lines.append(f"- trained on {gate['kept']} of {gate['rows']} rows, {gate['tokens']} tokens")
+        what = "tokens of prompts" if manifest["kind"] == "grpo" else "tokens"
+        lines.append(f"- trained on {gate['kept']} of {gate['rows']} rows, {gate['tokens']} {what}")
         left = {name: n for name, n in gate["findings"].items() if n}
         if left:
             lines.append(
@@ -69,6 +70,8 @@ def _describe_data(manifest: dict[str, Any]) -> list[str]:
             )
     for reason, n in manifest.get("dropped", {}).items():
         lines.append(f"- left out: {n} ({reason})")
+    if "stopped" in manifest:
+        lines.append(f"- ended early: {manifest['stopped']}")
     return [*lines, ""]
 
 

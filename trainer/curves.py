@@ -10,6 +10,7 @@ from butwait.trainer.folder import TrainFolder
 DRAWN = {
     "loss": ("loss",),
     "reward": ("reward", "rewards/accuracy/mean", "rewards/format/mean", "rewards/length/mean"),
+    "left_out": ("groups/zero_variance", "groups/excluded", "rollouts/excluded"),
     "kl": ("kl",),
     "margin": ("rewards/margins",),
     "accuracy": ("rewards/accuracies",),

@@ -211,7 +211,10 @@ class GroupTrainer(Watched, KeptReference):
         n = min(self._n_logged, len(inputs))
         rewards, extra = self._logs["rewards"], self._logs["extra"]
         lines = []
-        for i in (k * len(inputs) // n for k in range(n)):
+        for k in range(n):
+            # With twins every second row is one: some of both.
+            i = k * len(inputs) // n
+            i += k % 2 if self._evolver is not None and i % 2 == 0 else 0
             ids = output["completion_ids"][i][output["completion_mask"][i].bool()]
             lines.append(
                 {
