@@ -253,37 +253,43 @@ def make_arguments(recipe: GrpoRecipe, shared: dict[str, Any], longest: int) -> 
     local = shared["per_device_train_batch_size"] * shared["gradient_accumulation_steps"]
     if recipe.evolution is not None and local % 2:
         raise ConfigError(f"evolution needs an even number of rollouts a process, not {local}")
-    clip = NO_CLIP if recipe.clip is None else recipe.clip
     return GRPOConfig(
         **shared,
         **_sampling_arguments(recipe, longest),
         **_vllm_arguments(recipe.rollouts),
-        model_init_kwargs={"revision": recipe.model.revision} if recipe.model.revision else None,
-        beta=recipe.beta,
-        sync_ref_model=recipe.sync_ref_every is not None,
-        ref_model_sync_steps=recipe.sync_ref_every or 1,
-        ref_model_mixup_alpha=1.0,
-        # TRL's default multiplies the divergence by the ratio, which changes its gradient.
-        use_bias_correction_kl=False,
-        loss_type=recipe.loss_type,
-        scale_rewards=recipe.scale_rewards,
-        epsilon=clip,
-        epsilon_high=recipe.clip_high or clip,
-        delta=None,
+        **_loss_arguments(recipe),
         num_iterations=recipe.updates_per_batch,
         steps_per_generation=shared["gradient_accumulation_steps"],
-        importance_sampling_level="token",
-        multi_objective_aggregation="sum_then_normalize",
+        model_init_kwargs={"revision": recipe.model.revision} if recipe.model.revision else None,
         # A rollout that was cut is left out by its verdict, or scored, as rewards.truncated says.
         mask_truncated_completions=False,
-        top_entropy_quantile=1.0,
-        entropy_coef=0.0,
-        off_policy_mask_threshold=None,
         shuffle_dataset=False,  # the order is ours
         disable_dropout=recipe.model.lora is None,
         remove_unused_columns=False,
         log_completions=False,
     )
+
+
+def _loss_arguments(recipe: GrpoRecipe) -> dict[str, Any]:
+    clip = NO_CLIP if recipe.clip is None else recipe.clip
+    return {
+        "beta": recipe.beta,
+        "sync_ref_model": recipe.sync_ref_every is not None,
+        "ref_model_sync_steps": recipe.sync_ref_every or 1,
+        "ref_model_mixup_alpha": 1.0,
+        # TRL's default multiplies the divergence by the ratio, which changes its gradient.
+        "use_bias_correction_kl": False,
+        "loss_type": recipe.loss_type,
+        "scale_rewards": recipe.scale_rewards,
+        "epsilon": clip,
+        "epsilon_high": recipe.clip_high or clip,
+        "delta": None,
+        "importance_sampling_level": "token",
+        "multi_objective_aggregation": "sum_then_normalize",
+        "top_entropy_quantile": 1.0,
+        "entropy_coef": 0.0,
+        "off_policy_mask_threshold": None,
+    }
 
 
 def _sampling_arguments(recipe: GrpoRecipe, longest: int) -> dict[str, Any]:
