@@ -95,6 +95,7 @@ def test_an_explanation_carries_the_verdict_of_the_same_check() -> None:
         assert (found.verdict, found.rule) == (same.verdict, same.rule)
 
 
+@pytest.mark.alone
 def test_a_check_without_a_decision_says_what_to_do() -> None:
     prose = "It is a very long sentence about nothing at all in here"
     assert "give the bare answer" in str(explain(prose, "5"))

@@ -84,6 +84,7 @@ def test_a_percent_sign_may_be_missing_only_where_the_gold_has_it() -> None:
 # -- what changes nothing -------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("name", DRESSINGS)
 @settings(max_examples=120)
 @given(one=samples(), rng=RANDOMS)
