@@ -59,15 +59,9 @@ def train_dpo(recipe: DpoRecipe, options: TrainOptions) -> dict[str, Any]:
     if run.is_finished and not options.check_only:
         return run.manifest
     prepared = prepare(recipe, options, run.folder.examples)
-    for line in gate.describe(prepared.report):
-        run.say(line)
-    run.note(
-        data=prepared.rows.origin, dropped=prepared.rows.dropped, gate=prepared.report.to_json()
-    )
-    gate.stop_on_failures(prepared.report, force=options.force)
+    run.pass_gate(prepared.report, prepared.rows)
     if options.check_only:
         return run.manifest
-    run.say_estimate(prepared.report.n_tokens, prepared.report.n_kept)
     trainer, count = _make_trainer(recipe, options, prepared, run)
     return run.train(trainer, prepared.tokenizer, count)
 
@@ -79,8 +73,6 @@ def prepare(recipe: DpoRecipe, options: TrainOptions, cache: Path) -> Prepared:
         SourceError: No usable rows.
         ConfigError: No chat template, or a batch larger than the dataset.
     """
-    from butwait.trainer.sft import count_steps
-
     tokenizer = load_tokenizer(recipe.model, options.base)
     encoder = PairEncoder(tokenizer, find_end_ids(recipe.model, options.base, tokenizer), recipe)
     rows = read_rows(recipe.data, options.base, COLUMNS)
@@ -88,7 +80,7 @@ def prepare(recipe: DpoRecipe, options: TrainOptions, cache: Path) -> Prepared:
     findings = gate.count_problems(encoded, CHECKS)
     kept = encoded.select([i for i, usable in enumerate(encoded["usable"]) if usable])
     gate.check_batch_size(recipe.batch_size, len(kept), "pairs")
-    n_steps = count_steps(recipe, len(kept))
+    n_steps = gate.count_steps(recipe, len(kept))
     report = gate.GateReport(
         n_rows=len(rows.table),
         n_kept=len(kept),

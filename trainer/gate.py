@@ -7,6 +7,7 @@ run, unless it is forced. Over-long rows stop it from a share on.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any, Protocol
 from accelerate import PartialState
 
 from butwait.schemas.errors import ConfigError
-from butwait.schemas.recipe_train import SftRecipe
+from butwait.schemas.recipe_train import SftRecipe, TrainRecipe
 from butwait.trainer.examples import IGNORED, ChatEncoder, read_chat
 
 CHECKS = {
@@ -137,6 +138,13 @@ def map_rows(
             load_from_cache_file=not state.is_main_process,
             desc="Rendering rows",
         )
+
+
+def count_steps(recipe: TrainRecipe, n_rows: int) -> int:
+    """Count the optimiser steps of a run as transformers does: an epoch's last may be smaller."""
+    if recipe.max_steps is not None:
+        return recipe.max_steps if n_rows else 0
+    return math.ceil(recipe.epochs * math.ceil(n_rows / recipe.batch_size))
 
 
 def check_batch_size(batch_size: int, n: int, what: str) -> None:

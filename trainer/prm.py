@@ -76,15 +76,9 @@ def train_prepared(
     Returns:
         The manifest.
     """
-    for line in gate.describe(prepared.report):
-        run.say(line)
-    run.note(
-        data=prepared.rows.origin, dropped=prepared.rows.dropped, gate=prepared.report.to_json()
-    )
-    gate.stop_on_failures(prepared.report, force=options.force)
+    run.pass_gate(prepared.report, prepared.rows)
     if options.check_only:
         return dict(run.manifest)
-    run.say_estimate(prepared.report.n_tokens, prepared.report.n_kept)
     trainer, count = _make_trainer(recipe, options, prepared, run)
     if run.folder.find_newest() is None:
         run.note(held_out={"before": _measure(trainer, recipe, prepared)})
@@ -99,8 +93,6 @@ def prepare(recipe: PrmRecipe, options: TrainOptions, cache: Path) -> Prepared:
         SourceError: No usable rows, or columns of another type.
         ConfigError: No chat template, or a batch larger than the dataset.
     """
-    from butwait.trainer.sft import count_steps
-
     tokenizer = load_step_tokenizer(recipe, options)
     rows = read_rows(recipe.data, options.base, (f"prompt+completions+{recipe.label_source}",))
     _check_types(rows)
@@ -110,7 +102,7 @@ def prepare(recipe: PrmRecipe, options: TrainOptions, cache: Path) -> Prepared:
     findings = gate.count_problems(encoded, CHECKS)
     kept = encoded.select([i for i, problems in enumerate(encoded["problems"]) if not problems])
     gate.check_batch_size(recipe.batch_size, len(kept), "rows")
-    n_steps = count_steps(recipe, len(kept))
+    n_steps = gate.count_steps(recipe, len(kept))
     report = gate.GateReport(
         n_rows=len(training),
         n_kept=len(kept),

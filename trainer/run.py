@@ -16,9 +16,11 @@ from butwait.trainer.card import write_card
 from butwait.trainer.curves import draw_curves
 from butwait.trainer.estimate import describe_estimate
 from butwait.trainer.folder import TrainFolder, remove
+from butwait.trainer.gate import GateReport, describe, stop_on_failures
 from butwait.trainer.loop import share_arguments
 from butwait.trainer.options import TrainOptions
 from butwait.trainer.progress import MetricsFile
+from butwait.trainer.rows import Rows
 from butwait.trainer.start import describe_versions, save_final
 
 
@@ -81,6 +83,19 @@ class Run:
         """Write values into the manifest."""
         if self._state.is_main_process:
             self.manifest = self.folder.update_manifest(**values)
+
+    def pass_gate(self, report: GateReport, rows: Rows) -> None:
+        """Say and keep what the gate saw, stop where it failed, and say what the run will take.
+
+        Raises:
+            ConfigError: A check failed and the run is not forced.
+        """
+        for line in describe(report):
+            self.say(line)
+        self.note(data=rows.origin, dropped=rows.dropped, gate=report.to_json())
+        stop_on_failures(report, force=self.options.force)
+        if not self.options.check_only:
+            self.say_estimate(report.n_tokens, report.n_kept)
 
     def say_estimate(self, n_tokens: int, n_rows: int) -> None:
         """Say how much memory and time the run will take, before the model loads."""

@@ -6,12 +6,11 @@ the loss (mean over the loss tokens of the whole batch), packing and the loop.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from butwait.schemas.recipe_train import SftRecipe, TrainRecipe
+from butwait.schemas.recipe_train import SftRecipe
 from butwait.trainer import gate
 from butwait.trainer.examples import ChatEncoder
 from butwait.trainer.folder import TrainFolder
@@ -50,15 +49,9 @@ def train_sft(recipe: SftRecipe, options: TrainOptions) -> dict[str, Any]:
     if run.is_finished and not options.check_only:
         return run.manifest
     prepared = prepare(recipe, options, run.folder)
-    for line in gate.describe(prepared.report):
-        run.say(line)
-    run.note(
-        data=prepared.rows.origin, dropped=prepared.rows.dropped, gate=prepared.report.to_json()
-    )
-    gate.stop_on_failures(prepared.report, force=options.force)
+    run.pass_gate(prepared.report, prepared.rows)
     if options.check_only:
         return run.manifest
-    run.say_estimate(prepared.report.n_tokens, prepared.report.n_kept)
     trainer, count = _make_trainer(recipe, options, prepared, run)
     return run.train(trainer, prepared.tokenizer, count)
 
@@ -81,7 +74,7 @@ def prepare(recipe: SftRecipe, options: TrainOptions, folder: TrainFolder) -> Pr
         table, sizes = _pack(table, recipe.max_length)
     what = "packed sequences" if recipe.packing else "rows"
     gate.check_batch_size(recipe.batch_size, len(table), what)
-    n_steps = count_steps(recipe, len(table))
+    n_steps = gate.count_steps(recipe, len(table))
     report = gate.GateReport(
         n_rows=len(rows.table),
         n_kept=n_kept,
@@ -93,13 +86,6 @@ def prepare(recipe: SftRecipe, options: TrainOptions, folder: TrainFolder) -> Pr
         failures=gate.judge(recipe, len(rows.table), n_kept, findings, n_steps),
     )
     return Prepared(table, sizes, rows, report, tokenizer)
-
-
-def count_steps(recipe: TrainRecipe, n_rows: int) -> int:
-    """Count the optimiser steps of a run as transformers does: an epoch's last may be smaller."""
-    if recipe.max_steps is not None:
-        return recipe.max_steps if n_rows else 0
-    return math.ceil(recipe.epochs * math.ceil(n_rows / recipe.batch_size))
 
 
 def _pack(table: Any, max_length: int) -> tuple[Any, list[int]]:
