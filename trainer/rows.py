@@ -100,7 +100,8 @@ def _find(data: DataSpec, base: Path) -> Path:
     place = (base / Path(data.run or data.path or "").expanduser()).resolve()
     if not place.exists():
         what = "run folder" if data.run is not None else "file or folder of rows"
-        raise SourceError(f"{what} {place} does not exist")
+        way = ": make it with `butwait build`" if data.run is not None else ""
+        raise SourceError(f"{what} {place} does not exist{way}")
     if data.run is None:
         return place
     rows = place / "rows"
