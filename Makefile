@@ -109,6 +109,10 @@ $(BENCH_VENV)/.installed: requirements/bench.txt
 		-r requirements/bench.txt
 	@touch $@
 
+.PHONY: lab
+lab: setup ## the whole experiment with the pocket model: data, SFT, GRPO, examinations, table
+	$(BIN)/python -m benchmarks.lab.run $(LAB)
+
 .PHONY: bench-train
 bench-train: setup ## our trainer against TRL used directly
 	$(BIN)/python -m benchmarks.train.run $(BENCH)

@@ -14,8 +14,23 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from butwait.evals.search_score import SearchScore, score_searches
-from butwait.evals.statistics import SEED, Estimate, bootstrap
+from butwait.evals.statistics import SEED, Counts, Estimate, bootstrap
 from butwait.schemas.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The fresh samples of a run, counted by problem."""
+
+    problems: list[str]
+    """Question ids, K."""
+    n: int
+    """Samples a problem."""
+    n_correct: Counts
+    """Shape (K,), each in [0, n]."""
+    verdicts: dict[str, int]
+    mean_tokens: float
+    """Completion tokens a sample."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +44,8 @@ class Score:
     verdicts: dict[str, int]
 
 
-def score_run(run: Path) -> Score:
-    """Score a run folder.
+def read_samples(run: Path) -> Samples:
+    """Count the fresh samples of a run folder by problem, in the order of its questions.
 
     Raises:
         ConfigError: No trajectories, or problems with different numbers of samples.
@@ -39,13 +54,23 @@ def score_run(run: Path) -> Score:
     correct: Counter[str] = Counter()
     total: Counter[str] = Counter()
     verdicts: Counter[str] = Counter()
+    n_tokens = 0
+    columns = ["question_id", "parent_id", "verdict", "n_completion_tokens"]
     for path in sorted((run / "trajectories").glob("part-*.parquet")):
-        table = pq.read_table(path, columns=["question_id", "parent_id", "verdict"])
-        for row in table.to_pylist():
+        for row in pq.read_table(path, columns=columns).to_pylist():
             if row["parent_id"] is None:
                 total[row["question_id"]] += 1
                 correct[row["question_id"]] += row["verdict"] == "correct"
                 verdicts[row["verdict"]] += 1
+                n_tokens += row["n_completion_tokens"]
+    n = _check_complete(run, problems, total)
+    counts = np.array([correct[i] for i in problems], dtype=np.int64)
+    mean_tokens = n_tokens / (n * len(problems))
+    return Samples(problems, n, counts, dict(verdicts.most_common()), mean_tokens)
+
+
+def _check_complete(run: Path, problems: list[str], total: Counter[str]) -> int:
+    """Return the number of samples that every problem has."""
     n_samples = max(total.values(), default=0)
     if not problems or n_samples == 0:
         raise ConfigError(f"{run} has no trajectories to score; run `butwait build` first")
@@ -56,14 +81,23 @@ def score_run(run: Path) -> Score:
             f"{n_samples} samples, {short[0]} has {total[short[0]]}; a score over the rest "
             "would have another denominator"
         )
-    counts = np.array([correct[i] for i in problems], dtype=np.int64)
+    return n_samples
+
+
+def score_run(run: Path) -> Score:
+    """Score a run folder.
+
+    Raises:
+        ConfigError: No trajectories, or problems with different numbers of samples.
+    """
+    samples = read_samples(run)
     rng = np.random.default_rng(SEED)
     return Score(
-        n_problems=len(problems),
-        n_samples=n_samples,
-        expected_at_1=bootstrap(counts, n_samples, rng),
-        pass_at_n=bootstrap(counts, n_samples, rng, k=n_samples),
-        verdicts=dict(verdicts.most_common()),
+        n_problems=len(samples.problems),
+        n_samples=samples.n,
+        expected_at_1=bootstrap(samples.n_correct, samples.n, rng),
+        pass_at_n=bootstrap(samples.n_correct, samples.n, rng, k=samples.n),
+        verdicts=samples.verdicts,
     )
 
 
