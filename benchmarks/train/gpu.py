@@ -16,13 +16,14 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks.train import page
 from benchmarks.train.jobs import POLICY, Job, write_questions, write_sums
-from benchmarks.train.run import measure
+from benchmarks.train.run import KINDS, measure
 
 SETTING = """A Llama of {parameters:,.0f} M random parameters (hidden {hidden_size}, {layers}
 layers, {heads} heads, intermediate {intermediate_size}, vocabulary {vocab_size:,} of which the
@@ -118,7 +119,9 @@ def describe_machine() -> str:
     return f"{card}; {page.describe_machine(os.getloadavg()[0])}"
 
 
-def run(out: Path, steps: tuple[int, int], turns: int, tiny: bool) -> dict[str, Any]:
+def run(
+    out: Path, kinds: Sequence[str], steps: tuple[int, int], turns: int, tiny: bool
+) -> dict[str, Any]:
     """Make the model, measure, and keep what was found after each kind."""
     out.mkdir(parents=True, exist_ok=True)
     work = Path(os.environ.get("TMPDIR", "/tmp")) / "bench-gpu"
@@ -127,9 +130,13 @@ def run(out: Path, steps: tuple[int, int], turns: int, tiny: bool) -> dict[str, 
     report["model"] = make_model(work / "model", tiny)
     report["found"] = []
     for job in list_jobs(work, steps, tiny):
-        found = measure(job, work, turns)
+        if job.kind not in kinds:
+            continue
+        found: page.Turns = {side: [] for side in page.SIDES}
         report["found"].append({"job": asdict(job), "turns": found})
-        (out / "found.json").write_text(json.dumps(report, indent=1), "utf-8")
+        # A run that is cut off keeps the turns that it had.
+        for _ in measure(job, work, turns, found):
+            (out / "found.json").write_text(json.dumps(report, indent=1), "utf-8")
     shutil.rmtree(work)
     return report
 
@@ -146,13 +153,14 @@ def describe(report: dict[str, Any]) -> str:
         setting = SFT_SETTING if job.kind == "sft" else GRPO_SETTING
         parts.append(setting.format(job=job, length=length))
         parts += [page.draw_table(job, turns), page.describe_overhead(job, turns)]
-    return "\n\n".join([*parts, NOTE])
+    return "\n\n".join([*parts, *report.get("remarks", []), NOTE])
 
 
 def main() -> int:
     """Measure and print, or write the page from what was found."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("build/gpu"))
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--steps", type=int, default=30, help="of SFT")
     parser.add_argument("--grpo-steps", type=int, default=5)
     parser.add_argument("--turns", type=int, default=2)
@@ -163,7 +171,7 @@ def main() -> int:
         page.write_section("gpu", describe(json.loads(options.page.read_text("utf-8"))))
         return 0
     steps = (options.steps, options.grpo_steps)
-    print(describe(run(options.out, steps, options.turns, options.rehearse)))
+    print(describe(run(options.out, options.kinds, steps, options.turns, options.rehearse)))
     return 0
 
 

@@ -14,6 +14,7 @@ import argparse
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.train import page
@@ -58,9 +59,8 @@ def make_job(kind: str, folder: Path, steps: int) -> Job:
     )
 
 
-def measure(job: Job, folder: Path, turns: int) -> page.Turns:
-    """Take turns and return what was found in each."""
-    found: page.Turns = {side: [] for side in page.SIDES}
+def measure(job: Job, folder: Path, turns: int, found: page.Turns) -> Iterator[page.Turns]:
+    """Take turns; gives what was found so far after each side of a turn."""
     for turn in range(turns):
         for side in page.SIDES if turn % 2 == 0 else page.SIDES[::-1]:
             if side == "butwait":
@@ -70,7 +70,7 @@ def measure(job: Job, folder: Path, turns: int) -> page.Turns:
             rates = page.rate(job, found[side][-1])
             told = ", ".join(f"{value:,.2f} {name}/s" for name, value in rates.items())
             print(f"{job.kind}, turn {turn + 1}, {side}: {told}", flush=True)
-    return found
+            yield found
 
 
 def describe(job: Job, found: page.Turns, machine: str) -> str:
@@ -102,7 +102,9 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as name:
             steps = options.steps if kind == "sft" else options.grpo_steps
             job = make_job(kind, Path(name), steps)
-            found = measure(job, Path(name), options.turns)
+            found: page.Turns = {side: [] for side in page.SIDES}
+            for _ in measure(job, Path(name), options.turns, found):
+                pass
         met &= page.is_met(job, found)
         text = describe(job, found, machine)
         print(text)
