@@ -111,6 +111,8 @@ def describe_overhead(job: Job, turns: Turns) -> str:
         names = {"tokens": "rollout tokens/s", "sequences": "rollouts/s and steps/s"}
     said = ", ".join(f"{compare(job, turns, key):+.1%} by {name}" for key, name in names.items())
     met = "met" if is_met(job, turns) else "**missed**"
+    if len({len(turns[side]) for side in SIDES}) > 1:
+        met = "no verdict, the sides have not the same number of turns"
     return f"Overhead {said}; target at most {TARGET:.0%}: {met}."
 
 
