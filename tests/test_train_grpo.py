@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -384,3 +385,15 @@ def test_windows_are_compared_when_the_second_one_is_full() -> None:
     assert compare_windows(rewards, 3, 2) is None and compare_windows(rewards, 2, 2) is None
     assert compare_windows(rewards, 8, 2) == pytest.approx((0.55, 0.75))
     assert PlateauSpec().min_gain == 0.0
+
+
+def test_weights_that_are_cast_once_a_rollout_train_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from butwait.trainer.group_trainer import GroupTrainer
+
+    model = {"id": str(POLICY), "precision": "bfloat16"}
+    assert train(tmp_path / "once", **LIVELY, max_steps=2, model=model) == 0
+    monkeypatch.setattr(GroupTrainer, "_cast_once", lambda self: contextlib.nullcontext())
+    assert train(tmp_path / "each", **LIVELY, max_steps=2, model=model) == 0
+    assert_same(tmp_path / "once/runs/tiny", tmp_path / "each/runs/tiny")

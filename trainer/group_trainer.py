@@ -127,7 +127,8 @@ class GroupTrainer(Watched, KeptReference):
             TrainerError: The server is gone, or the policy has no finite probabilities left.
         """
         try:
-            ids, logps = super()._generate_single_turn(prompt_ids, None, {}, n)
+            with self._cast_once():
+                ids, logps = super()._generate_single_turn(prompt_ids, None, {}, n)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
@@ -142,6 +143,17 @@ class GroupTrainer(Watched, KeptReference):
             ) from error
         # A rollout without a token would end TRL; an end token says the same.
         return [one or [self.eos_token_ids[0]] for one in ids], logps
+
+    def _cast_once(self) -> contextlib.AbstractContextManager[Any]:
+        """Cast each weight to bfloat16 once for all of a rollout's tokens: autocast forgets its
+        casts at the end of the outermost context, which else is that of one token.
+
+        Not with weights that several devices share: all of them would be held at once.
+        """
+        if self.use_vllm or self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            return contextlib.nullcontext()
+        context: contextlib.AbstractContextManager[Any] = self.accelerator.autocast()
+        return context
 
     def _sample_twins(
         self, prompt_ids: Any, n: int, evolver: Evolver

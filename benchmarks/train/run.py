@@ -5,170 +5,112 @@ watch, metrics file and curves included, start-up and rendering not. The figure 
 median over the turns; the target is an overhead of at most 5 %.
 
     make bench-train
+    make bench-train BENCH="--kinds grpo --turns 6"
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
-import statistics
-import subprocess
 import sys
 import tempfile
-from datetime import date
-from importlib.metadata import version
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import yaml
+from benchmarks.train import page
+from benchmarks.train.jobs import POLICY, Job, write_questions, write_sums
+from benchmarks.train.ours import time_ours
+from benchmarks.train.peer import time_peer
 
-ROOT = Path(__file__).resolve().parents[2]
-POLICY = ROOT / "trainer" / "pocket" / "checkpoints" / "policy"
-PAGE = ROOT / "docs" / "benchmarks.md"
-START, END = "<!-- train: start -->", "<!-- train: end -->"
-TARGET = 0.05
-BATCH, MICRO, LEARNING_RATE, SEED = 32, 32, 3e-4, 0
-
-
-def write_rows(path: Path, n: int) -> None:
-    """Write sums as rows, about 100 tokens each."""
-    with path.open("w", encoding="utf-8") as file:
-        for k in range(n):
-            a, b = k % 50, k // 50 % 40
-            steps = [f"Step {i}: {a} + {i * b} = {a + i * b}" for i in range(1, 5)]
-            said = "\n\n".join([*steps, f"Answer: \\boxed{{{a + 4 * b}}}"])
-            prompt = [{"role": "user", "content": f"What is {a} and four times {b}?"}]
-            completion = [{"role": "assistant", "content": said}]
-            file.write(json.dumps({"prompt": prompt, "completion": completion}) + "\n")
+KINDS = ("sft", "grpo")
+SETTING = """Pocket policy (0.66 M parameters, float32, one thread), a line of metrics a step and
+TensorBoard on both sides; fresh processes in turns, the time of the training loop."""
+SFT_SETTING = "{job.batch} rows of about 100 tokens a step, {job.steps} steps."
+GRPO_SETTING = """{job.batch} questions x {job.group} rollouts of at most {job.longest} tokens a
+step, {job.steps} steps, one update a step, temperature {job.temperature}, beta {job.beta}, loss
+`grpo`, the same questions in the same order. The learning rate is {job.learning_rate}, so that the
+policy stays as it is and both sides sample rollouts of one length but for chance. transformers
+samples on both sides. Our rewards are the verifier's and the layout's, and four rollouts a step are
+written to a file; TRL's reward is what one writes in three lines: the text of the last
+`\\boxed{{}}` equals the answer's."""
 
 
-def time_ours(folder: Path, rows: Path, steps: int, turn: int) -> dict[str, float]:
-    """Train by ``butwait train sft``; seconds of its loop and tokens that went through."""
-    recipe = {
-        "name": f"turn-{turn}",
-        "seed": SEED,
-        "model": {"id": str(POLICY)},
-        "data": {"path": str(rows)},
-        "batch_size": BATCH,
-        "micro_batch_size": MICRO,
-        "max_steps": steps,
-        "max_length": 512,
-        "optimiser": {
-            "learning_rate": LEARNING_RATE,
-            "schedule": "constant",
-            "warmup_steps": 0,
-            "betas": [0.9, 0.999],
-        },
-    }
-    path = folder / "recipe.yaml"
-    path.write_text(yaml.safe_dump(recipe), "utf-8")
-    script = Path(sys.executable).with_name("butwait")
-    run([str(script), "train", "sft", str(path), "--out", str(folder)])
-    done = folder / f"turn-{turn}"
-    lines = (done / "metrics.jsonl").read_text("utf-8").splitlines()
-    seconds = json.loads((done / "manifest.json").read_text("utf-8"))["loop_s"]
-    return {"seconds": seconds, "tokens": json.loads(lines[-1])["num_tokens"]}
+def make_job(kind: str, folder: Path, steps: int) -> Job:
+    """Make the job of a kind, and its rows.
+
+    Rollouts of the pocket policy end by themselves, so the learning rate is one that leaves it as
+    it is: both sides then sample rollouts of the same lengths.
+    """
+    rows = folder / f"{kind}.jsonl"
+    if kind == "sft":
+        write_sums(rows, 2_000)
+        return Job(kind, str(POLICY), str(rows), steps, batch=32, micro=32, learning_rate=3e-4)
+    write_questions(rows)
+    return Job(
+        kind,
+        str(POLICY),
+        str(rows),
+        steps,
+        batch=16,
+        micro=128,
+        learning_rate=1e-6,
+        group=8,
+        longest=96,
+    )
 
 
-def time_peer(kind: str, rows: Path, steps: int) -> dict[str, float]:
-    """Train by TRL alone."""
-    job = {
-        "model": str(POLICY),
-        "rows": str(rows),
-        "steps": steps,
-        "batch": BATCH,
-        "micro": MICRO,
-        "learning_rate": LEARNING_RATE,
-        "seed": SEED,
-    }
-    said = run([sys.executable, "-m", "benchmarks.train.peer", kind, json.dumps(job)])
-    line = next(line for line in said.splitlines() if line.startswith("RESULT "))
-    found: dict[str, float] = json.loads(line.removeprefix("RESULT "))
-    return found
+def measure(job: Job, folder: Path, turns: int, found: page.Turns) -> Iterator[page.Turns]:
+    """Take turns; gives what was found so far after each side of a turn."""
+    for turn in range(turns):
+        for side in page.SIDES if turn % 2 == 0 else page.SIDES[::-1]:
+            if side == "butwait":
+                found[side].append(time_ours(job, folder, f"{job.kind}-{turn}"))
+            else:
+                found[side].append(time_peer(job))
+            rates = page.rate(job, found[side][-1])
+            told = ", ".join(f"{value:,.2f} {name}/s" for name, value in rates.items())
+            print(f"{job.kind}, turn {turn + 1}, {side}: {told}", flush=True)
+            yield found
 
 
-def run(command: list[str]) -> str:
-    """Run a command on one thread and return what it printed."""
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"{command[:3]} failed:\n{done.stderr[-3000:]}")
-    return done.stdout
-
-
-def measure(steps: int, turns: int) -> dict[str, Any]:
-    """Take turns and return tokens a second of both sides, each turn's and the medians."""
-    sides: dict[str, list[float]] = {"butwait": [], "TRL": []}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        write_rows(folder / "rows.jsonl", 2_000)
-        for turn in range(turns):
-            for side in ("TRL", "butwait") if turn % 2 else ("butwait", "TRL"):
-                rows = folder / "rows.jsonl"
-                found = (
-                    time_ours(folder, rows, steps, turn)
-                    if side == "butwait"
-                    else time_peer("sft", rows, steps)
-                )
-                sides[side].append(found["tokens"] / found["seconds"])
-                print(f"sft, turn {turn + 1}, {side}: {sides[side][-1]:,.0f} tokens/s", flush=True)
-    medians = {side: statistics.median(values) for side, values in sides.items()}
-    return {"sides": sides, "medians": medians, "overhead": medians["TRL"] / medians["butwait"] - 1}
-
-
-def describe(report: dict[str, Any], steps: int, command: str) -> str:
-    """Write the section of the page."""
-    ours, peer = report["medians"]["butwait"], report["medians"]["TRL"]
-    spread = {
-        side: f"{min(values):,.0f} to {max(values):,.0f}"
-        for side, values in report["sides"].items()
-    }
-    met = "met" if report["overhead"] <= TARGET else "missed"
-    machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, shared"
-    versions = ", ".join(f"{n} {version(n)}" for n in ("torch", "transformers", "trl"))
-    return f"""{START}
-## The trainer against TRL used directly
-
-`{command}`, {date.today().isoformat()}; {machine}; {versions}. Pocket policy (0.66 M parameters,
-float32, one thread), {BATCH} rows of about 100 tokens a step, {steps} steps, a line of metrics a
-step and TensorBoard on both sides; fresh processes in turns, the time of the training loop.
-
-| SFT | tokens/s, median | over the turns |
-| --- | --- | --- |
-| `butwait train sft` | {ours:,.0f} | {spread["butwait"]} |
-| `SFTTrainer` | {peer:,.0f} | {spread["TRL"]} |
-
-Overhead {report["overhead"]:+.1%}; target at most {TARGET:.0%}: {met}.
-{END}
-"""
-
-
-def write_page(text: str) -> None:
-    """Put the section into the page, at its place or at the end."""
-    page = PAGE.read_text("utf-8")
-    if START in page:
-        before, rest = page.split(START)
-        page = before + text.rstrip("\n") + rest.split(END)[1]
-    else:
-        page = page.rstrip("\n") + "\n\n" + text
-    PAGE.write_text(page, "utf-8")
+def describe(job: Job, found: page.Turns, machine: str) -> str:
+    """Write the part of one kind."""
+    what = {"sft": SFT_SETTING, "grpo": GRPO_SETTING}[job.kind].format(job=job)
+    parts = (
+        f"### {job.kind.upper()}",
+        page.describe_run("make bench-train", machine),
+        SETTING,
+        what,
+        page.draw_table(job, found),
+        page.describe_overhead(job, found),
+    )
+    return "\n\n".join(parts)
 
 
 def main() -> int:
-    """Measure, write the page; 1 when the target is missed."""
+    """Measure, write the page; 1 when a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
+    parser.add_argument("--steps", type=int, default=60, help="of SFT")
+    parser.add_argument("--grpo-steps", type=int, default=8)
     parser.add_argument("--turns", type=int, default=4)
     parser.add_argument("--no-page", action="store_true", help="print only")
     options = parser.parse_args()
-    report = measure(options.steps, options.turns)
-    text = describe(report, options.steps, "make bench-train")
-    print(text)
-    if not options.no_page:
-        write_page(text)
-    return int(report["overhead"] > TARGET)
+    machine = page.describe_machine(os.getloadavg()[0])
+    met = True
+    for kind in options.kinds:
+        with tempfile.TemporaryDirectory() as name:
+            steps = options.steps if kind == "sft" else options.grpo_steps
+            job = make_job(kind, Path(name), steps)
+            found: page.Turns = {side: [] for side in page.SIDES}
+            for _ in measure(job, Path(name), options.turns, found):
+                pass
+        met &= page.is_met(job, found)
+        text = describe(job, found, machine)
+        print(text)
+        if not options.no_page:
+            page.write_section(kind, text)
+    return int(not met)
 
 
 if __name__ == "__main__":
