@@ -30,9 +30,11 @@ class Jobs:
     Args:
         work: Folder for logs and records.
         slots: Commands at a time; each has one thread.
+        program: What runs them.
     """
 
-    def __init__(self, work: Path, slots: int = 2) -> None:
+    def __init__(self, work: Path, slots: int = 2, program: str = str(BUTWAIT)) -> None:
+        self._program = program
         self._folder = work / "jobs"
         self._folder.mkdir(parents=True, exist_ok=True)
         self._slots = asyncio.Semaphore(slots)
@@ -69,7 +71,7 @@ class Jobs:
         env = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
         with log.open("w", encoding="utf-8") as file:
             child = subprocess.Popen(
-                [str(BUTWAIT), *command], stdout=file, stderr=subprocess.STDOUT, env=env
+                [self._program, *command], stdout=file, stderr=subprocess.STDOUT, env=env
             )
             _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
