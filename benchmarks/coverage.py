@@ -32,7 +32,7 @@ SEED = 20261127
 class Method(Enum):
     """What is measured."""
 
-    LOGIT = "log-odds (printed)"
+    LOGIT = "log-odds"
     CLUSTERED = "clustered error, t"
     BOOTSTRAP = "two-level bootstrap"
 

@@ -10,11 +10,11 @@ N_PROBLEMS = MappingProxyType(
     {
         "aime24": 30,  # AIME I and II of 2024, 15 problems each
         "aime25": 30,  # AIME I and II of 2025, 15 problems each
-        "amc23": 40,  # AMC 12 A and B of 2023, those with whole numbers as answers
+        "amc23": 40,  # AMC 12 A and B of 2023 as Qwen2.5-Math vendors them; not checked
         "gsm8k": 1319,  # openai/grade-school-math, test
         "math500": 500,  # HuggingFaceH4/MATH-500, test
         # English text problems in mathematics with a final answer, as QwenLM/Qwen2.5-Math vendors
-        # them (evaluation/data/olympiadbench/test.jsonl); the Hub's copy counts 674.
+        # them (evaluation/data/olympiadbench/test.jsonl); another copy has 674.
         "olympiadbench": 675,
     }
 )

@@ -27,8 +27,7 @@ CONCENTRATION = 1.0
 1.07, the table's other rows 0.7 to 1.9."""
 AGREEMENT = 20.0
 """Of a trained model with its base; a choice. The original table's 21 trained Phi-4 checkpoints
-spread hardly more than their samples alone would make them (sd 1.87 points against 1.67), with which
-every agreement from 4 up goes together."""
+spread by 1.87 points, and their samples alone make 1.67: every agreement from 4 up is possible."""
 MANY = 64
 """Samples a problem beyond which few go."""
 

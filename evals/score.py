@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from butwait.evals.intervals import logit_interval
+from butwait.evals.metrics import problem_scores
 from butwait.evals.search_score import SearchScore, score_searches
-from butwait.evals.statistics import SEED, Counts, Estimate, bootstrap
+from butwait.evals.statistics import Counts, Estimate
 from butwait.schemas.errors import ConfigError
 
 
@@ -91,12 +93,12 @@ def score_run(run: Path) -> Score:
         ConfigError: No trajectories, or problems with different numbers of samples.
     """
     samples = read_samples(run)
-    rng = np.random.default_rng(SEED)
+    n = samples.n
     return Score(
         n_problems=len(samples.problems),
-        n_samples=samples.n,
-        expected_at_1=bootstrap(samples.n_correct, samples.n, rng),
-        pass_at_n=bootstrap(samples.n_correct, samples.n, rng, k=samples.n),
+        n_samples=n,
+        expected_at_1=logit_interval(problem_scores(samples.n_correct, n)),
+        pass_at_n=logit_interval(problem_scores(samples.n_correct, n, k=n)),
         verdicts=samples.verdicts,
     )
 

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from butwait.evals.statistics import SEED, Estimate, bootstrap
+from butwait.evals.intervals import logit_interval
+from butwait.evals.statistics import Estimate
 from butwait.schemas.errors import ConfigError
 
 _BATCH = 8  # trees may hold tens of thousands of nodes
@@ -60,15 +61,14 @@ def score_searches(run: Path, problems: list[str]) -> SearchScore | None:
     kinds = {(row["method"], row["budget"]) for row in found.values()}
     if len(kinds) > 1:
         raise ConfigError(f"{run} mixes searches: {sorted(kinds)}")
-    rng = np.random.default_rng(SEED)
     rows = [found[i] for i in problems]
     method, budget = kinds.pop()
     return SearchScore(
         method=method,
         budget=budget,
         n_problems=len(rows),
-        selected=bootstrap(np.array([row["is_right"] for row in rows]), 1, rng),
-        any_right=bootstrap(np.array([row["has_right"] for row in rows]), 1, rng),
+        selected=logit_interval(np.array([float(row["is_right"]) for row in rows])),
+        any_right=logit_interval(np.array([float(row["has_right"]) for row in rows])),
         n_samples=float(np.mean([row["n_samples"] for row in rows])),
         n_tokens=float(np.mean([row["n_tokens"] for row in rows])),
     )

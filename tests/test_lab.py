@@ -132,7 +132,7 @@ def test_the_table_holds_every_arm_in_the_original_shape(
     assert base.difference is None
     assert base.finding == ""
     grpo = next(line for line in lines if line.arm.name == "grpo-base")
-    assert grpo.finding == "higher"
+    assert grpo.finding == "better"
     assert len(grpo.by_seed) == 3
     assert grpo.expected_at_1.value == pytest.approx(np.mean(grpo.by_seed))
     records = json.loads(json.dumps(to_records(lines)))
@@ -144,13 +144,13 @@ def test_the_table_holds_every_arm_in_the_original_shape(
 @pytest.mark.parametrize(
     ("difference", "p_holm", "finding"),
     [
-        (Difference(0.05, 0.01, 0.09, 0.001), 0.01, "higher"),
-        (Difference(-0.05, -0.09, -0.01, 0.001), 0.01, "lower"),
-        (Difference(0.05, -0.01, 0.11, 0.04), 0.04, "not shown"),
-        (Difference(0.05, 0.01, 0.09, 0.02), 0.12, "not shown"),
+        (Difference(0.05, 0.01, 0.09, 0.001), 0.01, "better"),
+        (Difference(-0.05, -0.09, -0.01, 0.001), 0.01, "worse"),
+        (Difference(0.05, -0.01, 0.11, 0.04), 0.04, "no difference shown"),
+        (Difference(0.05, 0.01, 0.09, 0.02), 0.12, "no difference shown"),
     ],
 )
-def test_nothing_is_called_higher_where_zero_is_inside_or_many_arms_explain_it(
+def test_nothing_is_called_better_where_zero_is_inside_or_many_arms_explain_it(
     difference: Difference, p_holm: float, finding: str
 ) -> None:
     estimate = Estimate(0.4, 0.3, 0.5)

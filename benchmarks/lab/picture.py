@@ -13,7 +13,7 @@ from matplotlib import pyplot
 from benchmarks.lab.table import Line
 
 INK = "#808080"  # readable on white and on near black
-COLOURS = {"higher": "#2a9d8f", "lower": "#d1495b", "not shown": INK}
+COLOURS = {"better": "#2a9d8f", "worse": "#d1495b", "no difference shown": INK}
 _METRICS = (("expected@1", "difference"), ("pass@8", "difference_at_8"))
 
 

@@ -7,6 +7,7 @@ seeds' own scores stand beside them.
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,13 @@ from numpy.typing import NDArray
 
 from benchmarks.lab.arms import ARMS, BASE, Arm
 from benchmarks.lab.plan import Lab
-from butwait.evals.paired import Difference, holm, paired_difference
+from butwait.evals.intervals import logit_interval
+from butwait.evals.metrics import problem_scores
+from butwait.evals.paired import Difference, holm, paired_difference, verdict
 from butwait.evals.score import read_samples
-from butwait.evals.statistics import SEED, Estimate, bootstrap, pass_at_k
+from butwait.evals.statistics import Estimate
 
-_CONFIDENT = 0.05
+_SEED = 0  # of the sign patterns: the same examinations print the same p-values
 
 
 @dataclass(frozen=True)
@@ -45,13 +48,10 @@ class Line:
 
     @property
     def finding(self) -> str:
-        """``higher``, ``lower`` or ``not shown``; never a claim where zero is inside."""
+        """``better``, ``worse`` or ``no difference shown``; empty for the base."""
         if self.difference is None or self.p_holm is None:
             return ""
-        inside = self.difference.low <= 0 <= self.difference.high
-        if inside or self.p_holm > _CONFIDENT:
-            return "not shown"
-        return "higher" if self.difference.value > 0 else "lower"
+        return verdict(self.difference, self.p_holm)
 
 
 def make_table(lab: Lab) -> list[Line]:
@@ -74,9 +74,9 @@ Scores = tuple[list[str], NDArray[np.float64], NDArray[np.float64], float]
 def _scores(lab: Lab, arm: Arm, seed: int) -> Scores:
     """Return problems, share right and pass@8 by problem, and the mean length."""
     samples = read_samples(lab.exam(arm, seed))
-    shares = samples.n_correct / samples.n
-    passed = [pass_at_k(np.array([c]), samples.n, 8) for c in samples.n_correct]
-    return samples.problems, shares, np.array(passed), samples.mean_tokens
+    shares = problem_scores(samples.n_correct, samples.n)
+    passed = problem_scores(samples.n_correct, samples.n, k=8)
+    return samples.problems, shares, passed, samples.mean_tokens
 
 
 def _make_line(lab: Lab, arm: Arm, base: list[Scores]) -> Line:
@@ -84,8 +84,7 @@ def _make_line(lab: Lab, arm: Arm, base: list[Scores]) -> Line:
     problems = base[0][0]
     assert all(scores[0] == problems for scores in found), "other questions"
     share, passed = (np.mean([scores[k] for scores in found], axis=0) for k in (1, 2))
-    rng = np.random.default_rng(SEED)
-    n = 8 * len(found)
+    rng = np.random.default_rng(_SEED)
     differences: list[Difference | None] = [None, None]
     if arm is not BASE:
         against = (np.mean([scores[k] for scores in base], axis=0) for k in (1, 2))
@@ -96,8 +95,8 @@ def _make_line(lab: Lab, arm: Arm, base: list[Scores]) -> Line:
         arm=arm,
         checkpoint=checkpoint,
         n_seeds=len(found),
-        expected_at_1=bootstrap(np.rint(share * n).astype(np.int64), n, rng),
-        pass_at_8=bootstrap(np.rint(passed * len(found)).astype(np.int64), len(found), rng),
+        expected_at_1=logit_interval(share),
+        pass_at_8=logit_interval(passed),
         by_seed=tuple(float(scores[1].mean()) for scores in found),
         mean_tokens=float(np.mean([scores[3] for scores in found])),
         n_rows=n_rows,
@@ -108,8 +107,6 @@ def _make_line(lab: Lab, arm: Arm, base: list[Scores]) -> Line:
 
 def _describe_model(lab: Lab, arm: Arm) -> tuple[str, int | None]:
     """Return the checkpoint's name and the rows that it was trained on."""
-    import json
-
     if arm.kind == "base":
         return "-", None
     folder = lab.model(arm, arm.seeds[0]).parent
@@ -171,8 +168,6 @@ def to_markdown(lines: list[Line], best: str) -> str:
 
 def write_evaluations(lab: Lab, lines: list[Line]) -> None:
     """Put each arm's figures beside its models, for their cards."""
-    import json
-
     for line in lines:
         if line.arm.kind == "base":
             continue

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from butwait.evals.statistics import Estimate, bootstrap
+from butwait.evals.intervals import logit_interval
+from butwait.evals.statistics import Estimate
 
 N_DRAWS = 2000
 SEED = 0
@@ -16,7 +17,7 @@ REFERENCES = ("particle filter", "best-of-N")
 
 def estimate(right: Sequence[int]) -> Estimate:
     """Share of right answers."""
-    return bootstrap(np.array(right), 1, np.random.default_rng(SEED), n_draws=N_DRAWS)
+    return logit_interval(np.array(right, dtype=np.float64))
 
 
 def difference(right: Sequence[int], other: Sequence[int]) -> Estimate:
