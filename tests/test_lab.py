@@ -16,7 +16,13 @@ from benchmarks.lab.arms import ARMS, BASE, REINFORCED, SUPERVISED
 from benchmarks.lab.jobs import JobFailed, Jobs
 from benchmarks.lab.picture import draw_forest
 from benchmarks.lab.plan import RECIPES, Lab
-from benchmarks.lab.table import Line, make_table, to_markdown, to_records
+from benchmarks.lab.table import (
+    Line,
+    make_table,
+    to_markdown,
+    to_records,
+    write_evaluations,
+)
 from butwait.evals.paired import Difference
 from butwait.evals.statistics import Estimate
 from butwait.pipelines.recipe_file import check_recipe, load_recipe, read_document
@@ -81,9 +87,18 @@ class PaperJobs(Jobs):
             write_exam(self.work / "exams" / arm, 0.6 if "grpo" in arm else 0.3, len(self.ended))
         if name.startswith("train-"):
             folder = self.work / "models" / name.removeprefix("train-")
-            folder.mkdir(parents=True)
-            manifest = {"samples": 640, "gate": {"kept": 320}}
+            (folder / "final").mkdir(parents=True)
+            recipe = Path(command[2])
+            manifest = {
+                "kind": command[1],
+                "steps": 20,
+                "samples": 640,
+                "data": {"from": "rows", "revision": "sha256:0"},
+                "gate": {"rows": 330, "kept": 320, "tokens": 9000, "findings": {"too_long": 10}},
+                "versions": {"trl": "1.16.0"},
+            }
             (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+            (folder / "recipe.yaml").write_text(recipe.read_text("utf-8"), "utf-8")
         self.ended.append(name)
 
 
@@ -139,6 +154,17 @@ def test_the_table_holds_every_arm_in_the_original_shape(
     assert {r["arm"] for r in records} == {arm.name for arm in ARMS}
     draw_forest(lines, tmp_path / "forest.svg")
     assert (tmp_path / "forest.svg").read_text("utf-8").count("<path") > len(ARMS)
+
+
+def test_the_cards_of_the_models_get_their_figures(finished: tuple[Lab, PaperJobs, str]) -> None:
+    lab, _, _ = finished
+    lines = make_table(lab)
+    write_evaluations(lab, lines)
+    for line in lines:
+        if line.arm.kind != "base":
+            card = (lab.model(line.arm, line.arm.seeds[0]) / "README.md").read_text("utf-8")
+            low, high = (round(100 * x, 1) for x in (line.pass_at_8.low, line.pass_at_8.high))
+            assert f"[{low}, {high}]" in card
 
 
 @pytest.mark.parametrize(

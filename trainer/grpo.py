@@ -5,6 +5,7 @@ Whatever TRL would decide silently is decided here by name (``make_arguments``).
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import Counter
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 from butwait.schemas.errors import ConfigError, SourceError
 from butwait.schemas.recipe_grpo import GrpoRecipe, RolloutSpec
 from butwait.trainer.options import TrainOptions
+from butwait.trainer.quiet import without_vllm
 from butwait.trainer.rows import Rows, read_rows
 from butwait.trainer.start import find_end_ids, load_model, load_tokenizer, locate, make_lora
 
@@ -325,9 +327,15 @@ def _vllm_arguments(rollouts: RolloutSpec) -> dict[str, Any]:
     }
 
 
+def _load_trainer(engine: str) -> Any:
+    with without_vllm() if engine == "transformers" else contextlib.nullcontext():
+        from butwait.trainer import group_trainer
+
+        return group_trainer
+
+
 def _make_trainer(recipe: GrpoRecipe, options: TrainOptions, asked: Questions, run: Any) -> Any:
     from butwait.trainer.evolution import make_evolver
-    from butwait.trainer.group_trainer import GroupTrainer, QuestionOrder, StopOnPlateau
     from butwait.trainer.rewards import Judge, make_reader
 
     arguments = make_arguments(recipe, run.arguments, asked.longest)
@@ -335,7 +343,8 @@ def _make_trainer(recipe: GrpoRecipe, options: TrainOptions, asked: Questions, r
     reader = make_reader(asked.tokenizer, asked.ends)
     judge = Judge(recipe.rewards, reader, asked.longest, problem)
     functions, arguments.reward_weights = judge.list_functions()
-    trainer = GroupTrainer(
+    groups = _load_trainer(recipe.rollouts.engine)
+    trainer = groups.GroupTrainer(
         model=load_model(recipe.model, options.base),
         reward_funcs=functions,
         args=arguments,
@@ -345,12 +354,12 @@ def _make_trainer(recipe: GrpoRecipe, options: TrainOptions, asked: Questions, r
     )
     repeats = arguments.steps_per_generation * arguments.num_iterations
     n = len(asked.table)
-    order = QuestionOrder(n, recipe.seed, recipe.batch_size, recipe.group, repeats)
+    order = groups.QuestionOrder(n, recipe.seed, recipe.batch_size, recipe.group, repeats)
     evolver = None
     if recipe.evolution is not None:
         evolver = make_evolver(recipe.evolution, asked.tokenizer, asked.ends, recipe.seed)
     trainer.prepare(run.folder, recipe, lambda step: count_rollouts(recipe, step))
     trainer.prepare_groups(run.folder, recipe, order, evolver)
     if recipe.stop_on_plateau is not None:
-        trainer.add_callback(StopOnPlateau(recipe.stop_on_plateau, run))
+        trainer.add_callback(groups.StopOnPlateau(recipe.stop_on_plateau, run))
     return trainer

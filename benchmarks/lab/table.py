@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from benchmarks.lab.arms import ARMS, BASE, Arm
@@ -22,6 +23,10 @@ from butwait.evals.metrics import problem_scores
 from butwait.evals.paired import Difference, holm, paired_difference, verdict
 from butwait.evals.score import read_samples
 from butwait.evals.statistics import Estimate
+from butwait.schemas.recipe_grpo import GrpoRecipe
+from butwait.schemas.recipe_train import SftRecipe, TrainRecipe
+from butwait.trainer.card import write_card
+from butwait.trainer.folder import TrainFolder
 
 _SEED = 0  # of the sign patterns: the same examinations print the same p-values
 
@@ -167,7 +172,7 @@ def to_markdown(lines: list[Line], best: str) -> str:
 
 
 def write_evaluations(lab: Lab, lines: list[Line]) -> None:
-    """Put each arm's figures beside its models, for their cards."""
+    """Put each arm's figures beside its models, and into their cards."""
     for line in lines:
         if line.arm.kind == "base":
             continue
@@ -180,3 +185,9 @@ def write_evaluations(lab: Lab, lines: list[Line]) -> None:
         for seed in line.arm.seeds:
             folder: Path = lab.model(line.arm, seed).parent
             (folder / "evaluation.json").write_text(json.dumps(records, indent=1), "utf-8")
+            _write_card(TrainFolder(folder), SftRecipe if line.arm.kind == "sft" else GrpoRecipe)
+
+
+def _write_card(folder: TrainFolder, kind: type[TrainRecipe]) -> None:
+    recipe = kind.model_validate(yaml.safe_load(folder.recipe.read_text("utf-8")))
+    write_card(folder, recipe, json.loads(folder.manifest.read_text("utf-8")))
