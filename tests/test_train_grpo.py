@@ -397,17 +397,3 @@ def test_weights_that_are_cast_once_a_rollout_train_the_same(
     monkeypatch.setattr(GroupTrainer, "_cast_once", lambda self: contextlib.nullcontext())
     assert train(tmp_path / "each", **LIVELY, max_steps=2, model=model) == 0
     assert_same(tmp_path / "once/runs/tiny", tmp_path / "each/runs/tiny")
-
-
-def test_vllm_is_not_loaded_where_transformers_samples_and_is_known_again_after() -> None:
-    code = (
-        "import sys\n"
-        "from trl import import_utils\n"
-        "known = import_utils.is_vllm_available\n"
-        "from butwait.trainer.grpo import _load_trainer\n"
-        "_load_trainer('transformers')\n"
-        "assert 'vllm' not in sys.modules\n"
-        "assert import_utils.is_vllm_available is known\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
