@@ -119,6 +119,17 @@ def _describe_model(lab: Lab, arm: Arm) -> tuple[str, int | None]:
     return f"samples_{manifest['samples']}", manifest["gate"]["kept"]
 
 
+def compare_with_start(lab: Lab, best: str) -> Difference:
+    """Return what GRPO added to the supervised arm that it went on from."""
+    arms = {arm.name: arm for arm in ARMS}
+    after, before = arms["grpo-best"], arms[best]
+    shares = [
+        np.mean([_scores(lab, arm, seed)[1] for seed in arm.seeds], axis=0)
+        for arm in (after, before)
+    ]
+    return paired_difference(shares[0], shares[1], np.random.default_rng(_SEED))
+
+
 def to_records(lines: list[Line]) -> list[dict[str, Any]]:
     """Return the table as records; scores are fractions."""
     return [
