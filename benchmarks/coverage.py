@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.sections import replace_section
 from butwait.evals.intervals import logit_bounds, two_level_bootstrap
 from butwait.evals.metrics import score_of_count
 from butwait.evals.student import t_quantile
@@ -155,24 +156,9 @@ def _noise(n_runs: int) -> str:
     return f"{100 * (0.95 * 0.05 / n_runs) ** 0.5:.2f}"
 
 
-def write_page(text: str, path: Path) -> None:
-    """Put the section between its markers, at the end where they are not there yet.
-
-    Raises:
-        ValueError: The page has lost one of its markers.
-    """
-    page = path.read_text(encoding="utf-8") if path.is_file() else "# Benchmarks\n"
-    if START not in page and END not in page:
-        page = f"{page.rstrip()}\n\n{START}\n{END}\n"
-    if page.count(START) != 1 or page.count(END) != 1:
-        raise ValueError(f"{path} must have one {START} and one {END}")
-    before, _, rest = page.partition(START)
-    path.write_text(f"{before}{START}\n{text}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=20_000, help="simulated runs a cell")
     parser.add_argument("--out", type=Path, default=PAGE, help="page to write into")
     options = parser.parse_args()
-    write_page(section(options.runs), options.out)
+    replace_section(options.out, START, END, section(options.runs))

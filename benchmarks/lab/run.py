@@ -33,6 +33,7 @@ from benchmarks.lab.table import (
     to_records,
     write_evaluations,
 )
+from benchmarks.sections import replace_section
 
 DOCS = ROOT / "docs"
 START, END = "<!-- lab: start -->", "<!-- lab: end -->"
@@ -52,24 +53,15 @@ def describe(lab: Lab, jobs: Jobs, best: str, seconds: float | None) -> str:
     versions = ", ".join(f"{n} {version(n)}" for n in ("torch", "transformers", "trl", "vllm"))
     took = "" if seconds is None else f"{seconds / 60:.1f} minutes of wall time, "
     shares = ", ".join(f"{part} {s:.0f}" for part, s in parts.items())
-    return f"""{START}
-`make lab`, {date.today().isoformat()}; {platform.machine()}, {os.cpu_count()} cores; {versions}.
+    return f"""`make lab`, {date.today().isoformat()}; {platform.machine()}, {os.cpu_count()} cores;
+{versions}.
 {took}{sum(parts.values()):.0f} CPU seconds ({shares}). Scores in per cent with 95 % intervals.
 The best supervised arm on the validation questions was `{best}`; GRPO from there is
 {compare_with_start(lab, best)} points above it.
 
 {to_markdown(lines, best)}
 
-![Forest plot of the paired differences to the base](pocket-lab.svg)
-{END}
-"""
-
-
-def write_page(text: str) -> None:
-    """Replace the generated part of docs/pocket-lab.md."""
-    page = DOCS / "pocket-lab.md"
-    before, rest = page.read_text("utf-8").split(START)
-    page.write_text(before + text.rstrip("\n") + rest.split(END)[1], "utf-8")
+![Forest plot of the paired differences to the base](pocket-lab.svg)"""
 
 
 def main() -> int:
@@ -107,7 +99,7 @@ def main() -> int:
     assert done["best"] in {arm.name for arm in SUPERVISED}
     text = describe(lab, jobs, done["best"], done["seconds"])
     print(text)
-    write_page(text)
+    replace_section(DOCS / "pocket-lab.md", START, END, text)
     return 0
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks.search.intervals import REFERENCES
 from benchmarks.search.targets import Report, targets
+from benchmarks.sections import replace_section
 
 START, END = "<!-- search: start -->", "<!-- search: end -->"
 PICTURE = "search-accuracy.svg"
@@ -40,15 +41,7 @@ def write_page(report: Report, path: Path) -> list[str]:
     Raises:
         ValueError: The page has lost one of its markers.
     """
-    text = path.read_text(encoding="utf-8") if path.is_file() else "# Benchmarks\n"
-    if START not in text and END not in text:
-        text = f"{text.rstrip()}\n\n{START}\n{END}\n"
-    if text.count(START) != 1 or text.count(END) != 1:
-        raise ValueError(f"{path} must have one {START} and one {END}")
-    before, _, rest = text.partition(START)
-    after = rest.partition(END)[2]
-    body = "\n".join(section(report)).rstrip()
-    path.write_text(f"{before}{START}\n{body}\n{END}{after}", encoding="utf-8")
+    replace_section(path, START, END, "\n".join(section(report)).rstrip())
     return [f"missed: {what} ({found})" for what, found, met in targets(report) if not met]
 
 
