@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from butwait.transforms.verify import Check, verify_many, warm_workers
+from butwait.transforms.verify import Check, Limits, verify_many, warm_workers
 
 pytestmark = pytest.mark.alone
 FOLDER = Path(__file__).parent / "verifier_cases"
 Row = dict[str, Any]
+PATIENT = Limits(worker_s=10)
 
 KNOWN_MISSES: dict[str, str] = {
     "huge-o099": "factorials of a million are opaque",
@@ -46,7 +47,10 @@ def rows() -> list[Row]:
 
 @pytest.fixture(scope="module")
 def verdicts(rows: list[Row]) -> dict[str, str]:
-    """The verdict of every case by its id."""
+    """The verdict of every case by its id; a slow machine's ``timeout`` gets more time.
+
+    What the rules decide is asked here; how fast they do is measured by ``make bench-verify``.
+    """
     warm_workers(2)
     checks = [
         Check(
@@ -57,6 +61,10 @@ def verdicts(rows: list[Row]) -> dict[str, str]:
         for row in rows
     ]
     found = verify_many(checks)
+    late = [i for i, verdict in enumerate(found) if verdict.verdict == "timeout"]
+    again = verify_many([checks[i] for i in late], limits=PATIENT)
+    for i, verdict in zip(late, again, strict=True):
+        found[i] = verdict
     return {row["id"]: v.verdict for row, v in zip(rows, found, strict=True)}
 
 
