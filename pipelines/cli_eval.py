@@ -82,9 +82,9 @@ def plan(
     """
     from dataclasses import asdict
 
-    from butwait.evals.benchmarks import count_problems
     from butwait.evals.plan import Setting, describe_plan
     from butwait.evals.plan import plan as find_plan
+    from butwait.schemas.benchmark import count_problems
     from butwait.schemas.errors import ConfigError
 
     if (benchmark is None) == (problems is None):

@@ -17,8 +17,10 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from butwait.schemas import (
+    benchmark,
     recipe,
     recipe_dpo,
+    recipe_eval,
     recipe_grpo,
     recipe_prm,
     recipe_rows,
@@ -69,6 +71,12 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("train: model.lora", recipe_train.LoraSpec),
     ("train: data", recipe_train.DataSpec),
     ("train: optimiser", recipe_train.OptimiserSpec),
+    ("eval", recipe_eval.EvalRecipe),
+    ("eval: models: [...]", recipe_eval.EvalModel),
+    ("eval: models.expected: [...]", recipe_eval.Expected),
+    ("eval: benchmarks: [...]", benchmark.BenchmarkSpec),
+    ("eval: prompts: [...]", recipe_eval.PromptSpec),
+    ("eval: sampling", recipe_eval.EvalSampling),
 )
 
 INTRODUCTION = """\
@@ -151,7 +159,7 @@ def _default(field: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
-        return f"[{', '.join(str(item) for item in value)}]"
+        return f"[{', '.join(str(getattr(item, 'name', item)) for item in value)}]"
     return str(value) if value != "" else '""'
 
 

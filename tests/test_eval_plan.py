@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from butwait.evals.benchmarks import N_PROBLEMS, count_problems
 from butwait.evals.plan import Setting, plan, standard_error
 from butwait.evals.student import t_quantile
 from butwait.pipelines.cli import run_command
+from butwait.schemas.benchmark import BENCHMARKS, count_problems
 
 settings = st.builds(
     Setting,
@@ -140,5 +140,6 @@ def test_what_cannot_be_planned_is_refused_in_one_line(
 
 
 def test_sizes_of_benchmarks_are_those_of_their_sources() -> None:
-    assert {name: count_problems(name) for name in N_PROBLEMS} == dict(N_PROBLEMS)
-    assert (N_PROBLEMS["aime24"], N_PROBLEMS["math500"], N_PROBLEMS["gsm8k"]) == (30, 500, 1319)
+    sizes = {name: count_problems(name) for name in BENCHMARKS}
+    assert (sizes["aime24"], sizes["math500"], sizes["gsm8k"]) == (30, 500, 1319)
+    assert (sizes["pocket-train"], sizes["pocket-test"]) == (400, 300)
