@@ -4,36 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from butwait.pipelines.cache import SqliteCache
-from butwait.pipelines.engines import Engine
 from butwait.pipelines.fingerprints import stage_fingerprints
 from butwait.pipelines.manifest import make_manifest, write_manifest
+from butwait.pipelines.open_engines import FreshEngines
 from butwait.pipelines.recipe_file import dump_recipe
-from butwait.pipelines.replay import partition_recordings
 from butwait.pipelines.resolve import Resolved, resolve
 from butwait.pipelines.run_folder import STAGES, RunFolder
-from butwait.pipelines.sampling.engine import open_sampler
-from butwait.pipelines.sampling.together import open_together
-from butwait.pipelines.scoring.engine import ScorerEndpoint, open_scorer
+from butwait.pipelines.sample_stage import SampleStage
 from butwait.pipelines.stages.audit import AuditPlan, make_ledger
 from butwait.pipelines.stages.card import write_card
 from butwait.pipelines.stages.questions import QuestionsPlan, make_questions
 from butwait.pipelines.stages.rows import RowsPlan, make_all_rows
-from butwait.pipelines.stages.trajectories import (
-    TrajectoriesPlan,
-    blocks_to_do,
-    count_failures,
-    finish_trajectories,
-    first_failure,
-    forget_passing_failures,
-    sample_blocks,
-)
-from butwait.pipelines.tables import count_rows, write_text
-from butwait.schemas.errors import ConfigError, SamplerError
+from butwait.pipelines.stages.trajectories import forget_passing_failures
+from butwait.pipelines.tables import write_text
+from butwait.schemas.errors import ConfigError
 from butwait.schemas.recipe import Recipe
 
 
@@ -140,31 +128,20 @@ class _Build:
         make_questions(plan, sources, print_, self.options.runner, self.options.beam_options)
 
     def trajectories(self, print_: str) -> None:
-        begun = time.monotonic()
-        self.run.begin("trajectories", print_)
-        engine = self._replay() if self.resolved.replay is not None else self._sample()
-        self._report_failures()
-        finish_trajectories(self.run, print_, begun, {"engine": engine})
-
-    def _report_failures(self) -> None:
-        """Say what failed and why.
-
-        Raises:
-            SamplerError: Nothing but failures; the stage stays open.
-        """
-        reasons = count_failures(self.run)
-        if not reasons:
-            return
-        named = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
-        parts = (*self.run.trajectory_parts(), *self.run.tree_parts())
-        if not any(count_rows(path) for path in parts):
-            detail = first_failure(self.run)
-            self.run.clear("trajectories")
-            raise SamplerError(f"every sample failed ({named}); the first: {detail}")
-        self.options.say(
-            f"trajectories: samples failed, see the ledger ({named}); those that failed for the "
-            "server's sake are asked again by the same command"
+        options = self.options
+        stage = SampleStage(
+            recipe=self.recipe,
+            resolved=self.resolved,
+            run=self.run,
+            cache=options.cache,
+            runner=options.runner,
+            beam_options=options.beam_options,
+            say=options.say,
+            engines=FreshEngines(
+                options.base, self.run.logs, say=options.say, api_key=options.api_key
+            ),
         )
+        stage.make(print_)
 
     def rows(self, print_: str) -> None:
         plan = RowsPlan(
@@ -193,70 +170,3 @@ class _Build:
         card = write_card(self.run, manifest, ledger, configs)
         files = {card: 0, ledger_path: 0}
         self.run.finish("card", print_, time.monotonic() - begun, {"files": 2}, files)
-
-    def _replay(self) -> str:
-        """Partition the recordings like the questions, then answer every block from them."""
-        assert self.resolved.replay is not None
-        folder = self.run.stage("recordings")
-        self.options.say(f"replay: partitioning {self.resolved.replay.dataset}")
-        counts = partition_recordings(self.resolved.replay, self.recipe.shards, folder)
-        refused = ", ".join(f"{n} {reason}" for reason, n in counts.refused.items()) or "none"
-        self.options.say(
-            f"replay: {counts.n_texts} texts of {counts.n_problems} problems; refused: {refused}"
-        )
-        assert self.recipe.replay is not None
-        engine = Engine(self.resolved.identity, recordings=folder, n_replayed=self.recipe.replay.n)
-        self._run_blocks(engine, "trajectories (replay)")
-        return engine.identity.engine
-
-    def _sample(self) -> str:
-        """Take from the cache what it has; start a server only for what is missing.
-
-        Returns:
-            The engine with its version, or that the cache alone answered.
-        """
-        n_blocks = len(blocks_to_do(self.run))
-        self._run_blocks(Engine(self.resolved.identity), "trajectories (cache)")
-        left = len(blocks_to_do(self.run))
-        if n_blocks and not left:
-            self.options.say("trajectories: every sample was cached; no model is started")
-        if not left:
-            return "cache"
-        model = self.recipe.model
-        assert model is not None
-        policy = open_sampler(
-            model,
-            self.recipe.server,
-            base=self.options.base,
-            log_dir=self.run.logs,
-            say=self.options.say,
-            api_key=self.options.api_key,
-        )
-        with open_together(policy, self._scorer()) as (endpoint, scorer):
-            engine = Engine(self.resolved.identity, endpoint=endpoint, scorer=scorer)
-            self._run_blocks(engine, "trajectories")
-            return endpoint.identity.engine
-
-    def _scorer(self) -> AbstractContextManager[ScorerEndpoint | None]:
-        """Have the reward model that the recipe's search asks for."""
-        search = self.resolved.search
-        if search is None or search.prm is None:
-            return nullcontext()
-        return open_scorer(
-            search.prm,
-            base=self.options.base,
-            log_dir=self.run.logs,
-            say=self.options.say,
-            api_key=self.options.api_key,
-        )
-
-    def _run_blocks(self, engine: Engine, label: str) -> None:
-        plan = TrajectoriesPlan(
-            run=self.run,
-            ask=self.resolved.ask,
-            engine=engine,
-            cache=self.options.cache,
-            max_in_flight=self.recipe.server.max_in_flight,
-            search=self.resolved.search,
-        )
-        sample_blocks(plan, self.options.runner, self.options.beam_options, label)
