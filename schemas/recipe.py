@@ -80,6 +80,9 @@ class SamplingSpec(Section):
     """Nucleus of the distribution that is sampled; 1 is all of it."""
     max_tokens: int = Field(default=2048, ge=1)
     """Upper bound of generated tokens a sample."""
+    fit_context: bool = False
+    """Shorten ``max_tokens`` to what the prompt leaves of the model's context, instead of refusing
+    the question as ``context_overflow``; what is then cut is ``truncated`` all the same."""
     stop: tuple[str, ...] = Field(default=(), max_length=4)
     """Stop strings; OpenAI-compatible servers take at most four."""
     prompt: Literal["bespoke", "qwen", "sal", "none"] | None = None

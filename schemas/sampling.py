@@ -46,6 +46,9 @@ class SampleRequest(Record):
     is_seeded: bool = True
     """False: the seed only names the samples (in the cache), the engine draws as it likes. So many
     prompts can share one HTTP request, which has one seed for all of them."""
+    fits_context: bool = False
+    """Whether ``max_tokens`` is shortened where prompt and answer would not fit into the model's
+    context together; else such a request is refused."""
     with_tokens: bool = False
     """Whether completions bring their token ids."""
     with_log_probs: bool = False

@@ -298,3 +298,16 @@ def test_a_key_that_a_server_repeats_in_a_list_is_hidden() -> None:
 def test_a_refusal_survives_the_way_between_processes() -> None:
     refusal = pickle.loads(pickle.dumps(RequestRefused("timeout", "no reply")))
     assert (refusal.reason, refusal.detail) == ("timeout", "no reply")
+
+
+def test_a_request_that_may_be_shortened_takes_what_the_context_leaves(server: FakeOpenAI) -> None:
+    server.max_model_len = 60
+    wide = PARAMETERS.model_copy(update={"max_tokens": 5000})
+    client = open_client(server)
+    fitted, refused = answer(
+        client, ask("1 + 1?", parameters=wide, fits_context=True), ask("1 + 1?", parameters=wide)
+    )
+    assert len(fitted) == 2
+    n_prompt = fitted[0].n_prompt_tokens
+    assert [p["max_tokens"] for p in server.payloads].count(60 - n_prompt) == 1
+    assert refused.reason == "context_overflow"

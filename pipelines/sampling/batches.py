@@ -65,6 +65,7 @@ class BatchClient:
             prompt = await self._client.tokenize(request)
         except RequestRefused as refusal:
             return [refusal] * len(indices)
+        request = self._client.fit(request, len(prompt))
         items = [Item(request, index, prompt) for index in indices]
         return list(await asyncio.gather(*map(self._sample, items)))
 

@@ -78,6 +78,7 @@ def connect(
         name,
         found,
         bos=bos,
+        context=int(listed[name].get("max_model_len") or 0),
         patience=patience,
         api_key=api_key,
         find_death=find_death,

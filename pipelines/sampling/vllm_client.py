@@ -21,6 +21,7 @@ from butwait.pipelines.sampling.wire import (
     write_messages,
     write_sampling,
 )
+from butwait.schemas.errors import RequestRefused
 from butwait.schemas.sampling import Completion, ModelIdentity, SampleRequest
 
 
@@ -33,6 +34,7 @@ class VllmClient:
         identity: Which weights the server has.
         bos: Text of the beginning-of-text token that the server puts before a raw prompt; left off
             where the prompt brings its own (the server does not notice a second one).
+        context: Tokens of prompt and answer together, as the server says; 0: not told.
         patience: Limits and retries.
         api_key: Sent as a bearer token, never shown.
         find_death: Says how a server that we run died, or None; asked around every attempt.
@@ -45,6 +47,7 @@ class VllmClient:
         identity: ModelIdentity,
         *,
         bos: str = "",
+        context: int = 0,
         patience: Patience = Patience(),  # noqa: B008 (frozen)
         api_key: str | None = None,
         find_death: Callable[[], str | None] = report_no_death,
@@ -54,6 +57,7 @@ class VllmClient:
         self._tokens = ServerTokens(self.asker, served_name)
         self._identity = identity
         self.bos = bos
+        self._context = context
         self._max_in_flight = patience.max_in_flight
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -77,14 +81,34 @@ class VllmClient:
         self._open()
         async with self._slots:
             path, payload = await self._write(request)
-            return await self.asker.ask(
-                path, payload, lambda reply: read_completions(reply, request)
-            )
+            try:
+                return await self._ask(path, payload, request)
+            except RequestRefused as refusal:
+                if not request.fits_context or refusal.reason != "context_overflow":
+                    raise
+                fitted = self.fit(request, len(await self.tokenize(request)))
+                if fitted is request:
+                    raise  # the prompt alone is too long
+                shorter = {**payload, "max_tokens": fitted.parameters.max_tokens}
+                return await self._ask(path, shorter, request)
 
     async def close(self) -> None:
         """Close the connections."""
         await self.asker.close()
         self._loop = None
+
+    def fit(self, request: SampleRequest, n_prompt: int) -> SampleRequest:
+        """Return a request that may be shortened with what its prompt leaves of the context."""
+        left = self._context - n_prompt
+        if not request.fits_context or not 1 <= left < request.parameters.max_tokens:
+            return request
+        parameters = request.parameters.model_copy(update={"max_tokens": left})
+        return request.model_copy(update={"parameters": parameters})
+
+    async def _ask(
+        self, path: str, payload: dict[str, Any], request: SampleRequest
+    ) -> list[Completion]:
+        return await self.asker.ask(path, payload, lambda reply: read_completions(reply, request))
 
     def _open(self) -> None:
         """Have slots that belong to the running loop."""

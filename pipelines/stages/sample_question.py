@@ -88,6 +88,7 @@ def sample_request(question: Question, plan: AskPlan, n: int) -> SampleRequest:
         prompt=prompt,
         n=n,
         seed=derive_seed(plan.run_seed, question.id, "sample"),
+        fits_context=plan.sampling.fit_context,
         parameters=plan.parameters,
     )
 
