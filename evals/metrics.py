@@ -107,6 +107,39 @@ def majority_at_k(answers: Sequence[Hashable | None], right: Hashable, k: int) -
     return float(won / comb(n, k))
 
 
+def best_at_k(scores: Sequence[float], right: Sequence[bool], k: int) -> float:
+    """Return the chance that the best scored of k of a problem's n samples is right.
+
+    Exact over all subsets of k samples; of equal scores each is chosen with the same chance.
+
+    Args:
+        scores: Of a reward model, one a sample, length n; minus infinity for none.
+        right: Whether each sample is right, length n.
+        k: Samples among which the best is chosen, 1 to n.
+
+    Returns:
+        In [0, 1].
+
+    Raises:
+        ConfigError: k outside [1, n].
+
+    >>> best_at_k([0.9, 0.1, 0.2], [True, False, True], 3)
+    1.0
+    >>> round(best_at_k([0.9, 0.1, 0.2], [False, False, True], 2), 4)  # of 3 pairs one wins
+    0.3333
+    """
+    n = len(scores)
+    _check_k(k, n, "best")
+    total, below, chance = comb(n, k), 0, Fraction(0)
+    for score in sorted(set(scores)):
+        tied = [hit for other, hit in zip(scores, right, strict=True) if other == score]
+        # Subsets whose best score is this one; within them every tied sample is as likely.
+        ways = comb(below + len(tied), k) - comb(below, k)
+        chance += Fraction(ways * sum(tied), total * len(tied))
+        below += len(tied)
+    return float(chance)
+
+
 def _ways_behind(others: list[int], n_silent: int, most: int, left: int) -> Fraction:
     """Ways to draw ``left`` samples so that no other answer has more than ``most`` votes.
 

@@ -13,9 +13,12 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from butwait.pipelines.cli_compare import app as compare_app
 from butwait.pipelines.cli_eval import app as eval_app
+from butwait.pipelines.cli_eval import print_scores
 from butwait.pipelines.cli_train import app as train_app
 from butwait.pipelines.cli_verify import app as verify_app
+from butwait.pipelines.terminal import default_cache
 from butwait.pipelines.terminal import say as _say
 from butwait.schemas.errors import ButwaitError, ConfigError
 
@@ -35,6 +38,7 @@ INTERRUPTED = 130
 app.add_typer(verify_app)
 app.add_typer(train_app, name="train")
 app.add_typer(eval_app, name="eval")
+app.add_typer(compare_app)
 
 BEAM_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True}
 
@@ -120,7 +124,7 @@ def build(
     options = BuildOptions(
         base=recipe.resolve().parent,
         out=out,
-        cache=cache or _default_cache(),
+        cache=cache or default_cache(),
         runner=runner,
         beam_options=tuple(context.args),
         from_stage=from_,
@@ -197,19 +201,29 @@ def ledger(
 @app.command()
 def score(
     run: RunPath,
+    k: Annotated[
+        int | None, typer.Option("--k", min=1, help="k of an evaluation's pass@k; default: 8.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print an evaluation as JSON.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Print expected@1 and pass@n of a run's samples, and how its searches did.
+    """Print the scores of an evaluation, or of a build's samples and searches.
 
-    With 95 % intervals over the questions; a question without an answer is wrong.
+    From what is stored, without a model. 95 % intervals over the questions; a question without an
+    answer is wrong.
 
     \b
     Examples:
       butwait score runs/quickstart
-      butwait score runs/search
+      butwait score runs/pocket-eval
+      butwait score runs/pocket-eval --k 4 --json
     """
+    from butwait.evals.cells import is_evaluation
     from butwait.evals.score import describe_run
 
+    if is_evaluation(run):
+        print_scores(run, k=k, as_json=as_json)
+        return
     for line in describe_run(run):
         print(line)  # noqa: T201
 
@@ -284,7 +298,7 @@ def solve(
 
     options = SolveOptions(
         base=recipe.resolve().parent,
-        cache=cache or _default_cache(),
+        cache=cache or default_cache(),
         api_key=os.environ.get("BUTWAIT_API_KEY"),
         say=_say,
     )
@@ -315,6 +329,7 @@ def run_command(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         kept = {
             "build": "; finished samples are kept: the same command continues",
+            "eval": "; finished samples are kept: the same command continues",
             "train": "; the last checkpoint is kept: the same command continues",
         }
         _say("interrupted" + kept.get(arguments[0] if arguments else "", ""))
@@ -343,14 +358,6 @@ def _report_usage(error: Exception) -> int:
     if callable(show):
         show()
     return int(getattr(error, "exit_code", 2))
-
-
-def _default_cache() -> Path:
-    named = os.environ.get("BUTWAIT_CACHE")
-    if named:
-        return Path(named)
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "butwait" / "completions.sqlite"
 
 
 def _hub_token() -> str:

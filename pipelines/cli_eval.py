@@ -1,21 +1,123 @@
-"""The ``butwait eval`` commands."""
+"""The ``butwait eval`` commands; ``butwait eval RECIPE`` means ``butwait eval run RECIPE``."""
 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+
+from butwait.pipelines.terminal import default_cache, say
+
+
+class RunByDefault(TyperGroup):
+    """A group whose first argument may be a recipe instead of a command."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Take what names no command and looks like a file as the argument of ``run``."""
+        looks_like_file = args[0].endswith((".yaml", ".yml")) or "/" in args[0]
+        if looks_like_file and self.get_command(ctx, args[0]) is None:
+            args = ["run", *args]
+        return super().resolve_command(ctx, args)
+
 
 app = typer.Typer(
+    cls=RunByDefault,
     no_args_is_help=True,
-    help="Check and plan evaluations.\n\n"
-    "Example: butwait eval audit table.csv --problems 30 --samples 8",
+    help="Evaluate models, check and plan evaluations.\n\n"
+    "Example: butwait eval recipes/eval/pocket.yaml",
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def run(
+    context: typer.Context,
+    recipe: Annotated[
+        Path, typer.Argument(help="YAML recipe, e.g. recipes/eval/pocket.yaml.", show_default=False)
+    ],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe key; repeatable."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be asked for; read nothing.")
+    ] = False,
+    runner: Annotated[
+        str, typer.Option(help="Beam runner; further Beam flags are passed through.")
+    ] = "FnApiRunner",
+    out: Annotated[Path, typer.Option(help="Folder for run folders.")] = Path("runs"),
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Completion cache file (default: BUTWAIT_CACHE or ~/.cache/butwait)."),
+    ] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Sample models on benchmarks, verify, and score.
+
+    Models x benchmarks x prompts x methods. A second run asks for missing cells only; scores come
+    from what is stored, without a model. docs/eval.md explains every figure.
+
+    \b
+    Examples:
+      butwait eval recipes/eval/pocket.yaml
+      butwait eval my.yaml --dry-run
+      butwait eval my.yaml --set preset=greedy --set name=my-greedy
+      butwait eval my.yaml --set server=http://127.0.0.1:8000
+    """
+    from butwait.pipelines.recipe_file import check_recipe, read_document
+    from butwait.schemas.recipe_eval import EvalRecipe
+
+    document = read_document(recipe, set_ or (), Path.cwd())
+    effective = check_recipe(document, str(recipe), EvalRecipe)
+    base = recipe.resolve().parent
+    if dry_run:
+        from butwait.pipelines.evaluate.dry_run import print_plan
+
+        print_plan(effective, base)
+        return
+    from butwait.pipelines.stages.beam_run import check_options, quiet_beam
+
+    quiet_beam()
+    check_options(runner, context.args)
+    from butwait.pipelines.evaluate.run import EvalOptions, run_evaluation
+
+    options = EvalOptions(
+        base=base,
+        out=out,
+        cache=cache or default_cache(),
+        runner=runner,
+        beam_options=tuple(context.args),
+        api_key=os.environ.get("BUTWAIT_API_KEY"),
+        say=say,
+    )
+    print_scores(run_evaluation(effective, options), k=None, as_json=as_json)
+
+
+def print_scores(run: Path, *, k: int | None, as_json: bool) -> None:
+    """Print the scores of an evaluation run; nothing but stored cells is read.
+
+    Raises:
+        ConfigError: Cells that do not belong together, or k larger than n.
+    """
+    from butwait.evals.arm_score import score_arm
+    from butwait.evals.cells import read_arms
+    from butwait.evals.names import describe_score
+    from butwait.evals.render import score_record
+
+    scores = [score_arm(cells, k) for cells in read_arms(run)]
+    if as_json:
+        print(json.dumps([score_record(score) for score in scores], indent=1))  # noqa: T201
+        return
+    for score in scores:
+        for line in describe_score(score):
+            print(line)  # noqa: T201
 
 
 @app.command()
@@ -104,3 +206,28 @@ def plan(
         return
     for line in describe_plan(found):
         print(line)  # noqa: T201
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Evaluation run, e.g. runs/pocket-eval.")],
+    out: Annotated[Path, typer.Option(help="JSONL file to write.")],
+    style: Annotated[str, typer.Option(help="lm-eval, lighteval or plain.")] = "plain",
+    debug: Debug = False,
+) -> None:
+    """Write the cells of an evaluation as JSONL, with the fields of another tool's sample logs.
+
+    docs/use-with-lm-eval.md maps the names of metrics.
+
+    \b
+    Examples:
+      butwait eval export runs/pocket-eval --out samples.jsonl --style lm-eval
+      butwait eval export runs/pocket-eval --out details.jsonl --style lighteval
+    """
+    from butwait.pipelines.evaluate_export import STYLES, export_cells
+    from butwait.schemas.errors import ConfigError
+
+    if style not in STYLES:
+        raise ConfigError(f"style {style!r} is none of {', '.join(STYLES)}")
+    n_lines = export_cells(run, out, style)
+    say(f"{out}: {n_lines} lines")

@@ -41,7 +41,7 @@ def make_manifest(
         "schema_version": SCHEMA_VERSION,
         "name": recipe.name,
         "butwait_version": version("butwait"),
-        "git_commit": _git_commit(),
+        "git_commit": find_commit(),
         "begun": datetime.fromtimestamp(begun, UTC).isoformat(timespec="seconds"),
         "seed": recipe.seed,
         "versions": {name: found for name in _PACKAGES if (found := _version(name))},
@@ -75,7 +75,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _git_commit() -> str | None:
+def find_commit() -> str | None:
     """Commit of the checkout that the package runs from, if it is one."""
     folder = Path(__file__).resolve().parent
     try:

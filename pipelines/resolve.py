@@ -64,7 +64,7 @@ def resolve(recipe: Recipe, base: Path) -> Resolved:
         model_location=location,
         replay=replay,
         ask=make_ask_plan(recipe),
-        row_context=_row_context(recipe),
+        row_context=make_row_context(recipe),
         but_waits=but_waits,
         search=plan_search(recipe, base),
     )
@@ -171,7 +171,8 @@ def _sampling(recipe: Recipe) -> SamplingSpec:
     return sampling.model_copy(update={"prompt": "none"})
 
 
-def _row_context(recipe: Recipe) -> RowContext:
+def make_row_context(recipe: Recipe) -> RowContext:
+    """Make what all rows of a recipe share."""
     from importlib.metadata import version
 
     return RowContext(

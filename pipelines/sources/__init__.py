@@ -5,7 +5,15 @@ from butwait.pipelines.sources.read import (
     SourcePiece,
     plan_pieces,
     read_piece,
+    read_raw,
     resolve_source,
 )
 
-__all__ = ["ResolvedSource", "SourcePiece", "plan_pieces", "read_piece", "resolve_source"]
+__all__ = [
+    "ResolvedSource",
+    "SourcePiece",
+    "plan_pieces",
+    "read_piece",
+    "read_raw",
+    "resolve_source",
+]

@@ -110,13 +110,34 @@ def read_piece(piece: SourcePiece) -> Iterator[Question | DeadLetter]:
     Raises:
         SourceError: The file or the Hub cannot be read to the end.
     """
-    for row, record in stream_records(piece.records, piece.source.columns):
-        yield _read_record(piece.source, row, record)
+    for raw, _ in read_raw(piece):
+        if isinstance(raw, DeadLetter):
+            yield raw
+        else:
+            yield make_question(raw, piece.source.spec.keep)
+
+
+def read_raw(
+    piece: SourcePiece, also: tuple[str, ...] = ()
+) -> Iterator[tuple[RawRow | DeadLetter, Mapping[str, Any]]]:
+    """Yield the texts of every row before they are judged, with the row as it was read.
+
+    Args:
+        piece: One range of a source.
+        also: Further columns to read.
+
+    Raises:
+        SourceError: The file or the Hub cannot be read to the end.
+    """
+    columns = tuple(dict.fromkeys((*piece.source.columns, *also)))
+    for row, record in stream_records(piece.records, columns):
+        read = {} if isinstance(record, BadRecord) else record
+        yield _read_record(piece.source, row, record), read
 
 
 def _read_record(
     source: ResolvedSource, row: int, record: Mapping[str, Any] | BadRecord
-) -> Question | DeadLetter:
+) -> RawRow | DeadLetter:
     if isinstance(record, BadRecord):
         raw = _raw_row(source, row, {})
         letter = refuse_row(raw, record.reason, record.detail)
@@ -135,7 +156,7 @@ def _read_record(
             detail = f"the answer column has no {spec.answer_after!r}"
             return refuse_row(raw, "no_answer", detail)
         raw = replace(raw, answer=answer)
-    return make_question(raw, spec.keep)
+    return raw
 
 
 def _raw_row(source: ResolvedSource, row: int, record: Mapping[str, Any]) -> RawRow:
