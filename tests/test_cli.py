@@ -123,7 +123,7 @@ def test_no_arguments_print_the_help(capfd: pytest.CaptureFixture[str]) -> None:
     assert "build" in out.out + out.err
 
 
-@pytest.mark.parametrize("name", ["build", "push", "ledger", "score"])
+@pytest.mark.parametrize("name", ["build", "push", "ledger", "score", "compare"])
 def test_every_help_page_has_an_example(name: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert run_command([name, "--help"]) == 0
     assert f"butwait {name} " in capfd.readouterr().out

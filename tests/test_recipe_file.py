@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from butwait.pipelines.recipe_file import check_recipe, dump_recipe, load_recipe, read_document
 from butwait.schemas.errors import ButwaitError, ConfigError
 from butwait.schemas.recipe_dpo import DpoRecipe
+from butwait.schemas.recipe_eval import EvalRecipe
 from butwait.schemas.recipe_grpo import GrpoRecipe
 from butwait.schemas.recipe_prm import PrmRecipe
 from butwait.schemas.recipe_train import SftRecipe
@@ -54,13 +55,20 @@ TRAINED = {
 
 def test_every_recipe_in_the_repository_is_valid(root: Path) -> None:
     folders = {path.name for path in (root / "recipes").iterdir() if path.is_dir()}
-    assert folders == {"accelerate", "lab", "real", "replay", "train"}
+    assert folders == {"accelerate", "eval", "lab", "real", "replay", "train"}
     found = sorted((root / "recipes").rglob("*.yaml"))
-    builds = [p for p in found if p.parent.name not in ("accelerate", "train")]
+    builds = [p for p in found if p.parent.name not in ("accelerate", "eval", "train")]
     builds = [p for p in builds if p.parent.name != "lab" or p.stem not in TRAINED]
     assert len(builds) >= 5
     for path in builds:
         assert load_recipe(path).name
+
+
+def test_every_recipe_of_an_evaluation_is_valid(root: Path) -> None:
+    paths = sorted((root / "recipes" / "eval").glob("*.yaml"))
+    assert paths
+    for path in paths:
+        assert check_recipe(read_document(path), str(path), EvalRecipe).name
 
 
 def test_every_recipe_of_the_trainer_is_valid(root: Path) -> None:

@@ -1,7 +1,8 @@
 """Where a text turns round: "But wait,", "Hold on!", "Let me try again.".
 
 Counts of words, not of thoughts: a model may say "wait" and go on as before. Only turns at the
-beginning of a line or sentence count; turns that stand together are one. English only.
+beginning of a line or sentence count; turns in neighbouring sentences of a line are one. English
+only.
 """
 
 from __future__ import annotations
@@ -26,8 +27,7 @@ _WRONG = re.compile(
     r"|try a different)\b",
     re.IGNORECASE,
 )
-TOGETHER = 80
-"""Characters between turns on one line that still count as one turn."""
+_SENTENCE_END = re.compile(r"[.!?]")
 _LOOK = 160  # characters after a turn in which it may say that something was wrong
 
 
@@ -54,7 +54,7 @@ def find_turns(text: str) -> list[Turn]:
     runs: list[tuple[int, int]] = []
     for match in _TURN.finditer(text):
         between = text[runs[-1][1] : match.start()] if runs else "\n"
-        if runs and len(between) <= TOGETHER and "\n" not in between:
+        if runs and "\n" not in between and len(_SENTENCE_END.findall(between[:500])) <= 1:
             runs[-1] = (runs[-1][0], match.end())
         else:
             runs.append((match.start(), match.end()))
