@@ -27,7 +27,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 pytest_plugins = ["hub.fixture", "vllm_fixture"]
 
 POCKET_SERVER_FILES = {
-    "test_evaluate_vllm.py",
+    "test_pocket_vllm.py",
     "test_quickstart.py",
     "test_sampling_vllm.py",
     "test_search_vllm.py",

@@ -8,10 +8,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from butwait.pipelines.sampling.vllm_server import ManagedServer
 from butwait.trainer.pocket.model import CHECKPOINTS, hash_weights, read_record
 from butwait.trainer.pocket.prm.examples import (
     IGNORED,
@@ -259,23 +257,3 @@ def test_scores_do_not_depend_on_what_else_is_in_the_batch(prm: tuple[Any, Any])
     assert [len(scores) for scores in together] == [1, 3, 5]
     for one, other in zip(together, alone, strict=True):
         assert one == pytest.approx(other, abs=1e-5)
-
-
-@pytest.mark.vllm
-@pytest.mark.timeout(600)
-def test_a_real_pooling_server_gives_the_same_scores(
-    prm: tuple[Any, Any], pocket_prm_server: ManagedServer
-) -> None:
-    slipped = REFERENCE.replace("12 + 10 = 22", "12 + 10 = 32")
-    texts = [
-        render_scored(prm[1], PROBLEM, steps, system)
-        for system in (SYSTEM, None)
-        for text in (REFERENCE, slipped)
-        for steps in (text.split("\n\n"), [text], text.split("\n\n")[:3])
-    ]
-    body = {"model": "prm", "input": texts, "task": "token_classify", "add_special_tokens": False}
-    reply = httpx.post(f"{pocket_prm_server.url}/pooling", json=body, timeout=120, trust_env=False)
-    reply.raise_for_status()
-    served = [[right for _, right in row["data"]] for row in reply.json()["data"]]
-    for ours, theirs in zip(score_texts(*prm, texts), served, strict=True):
-        assert theirs == pytest.approx(ours, abs=0.08)
