@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from butwait.pipelines.evaluate.arms import list_arms, sampling_of
 from butwait.pipelines.recipe_file import check_recipe, read_document
@@ -70,7 +70,7 @@ def _say_expected(expected: Expected) -> str:
     }
     figures = ", ".join(f"{name} {value}" for name, value in named.items() if value is not None)
     beside = "; ".join(part for part in (expected.counts, expected.source) if part)
-    said = f"{expected.benchmark}, {expected.method}: {figures}"
+    said = f"{expected.benchmark}, {expected.method}" + (f": {figures}" if figures else "")
     return f"{said} ({beside})" if beside else said
 
 
@@ -89,14 +89,18 @@ def _command(name: str, base: Path) -> str:
     if "sources" in document:
         check_recipe(document, str(path), Recipe)
         return f"butwait build {name}"
-    failures: dict[str, str] = defaultdict(str)
-    for kind, model in TRAINERS.items():
-        try:
-            check_recipe(dict(document), str(path), model)
-        except ConfigError as error:
-            failures[kind] = str(error)
-            continue
-        if kind in path.stem or len(failures) == len(TRAINERS) - 1:
-            return f"butwait train {kind} {name}"
-    named = next((kind for kind in TRAINERS if kind in path.stem), "sft")
-    raise ConfigError(failures[named] or f"{path} is no recipe of a build or of training")
+    kinds = [kind for kind, model in TRAINERS.items() if _explain(document, path, model) is None]
+    named = "grpo" if "evolution" in path.stem else path.stem.partition("-")[0]
+    if not kinds:
+        wanted = TRAINERS.get(named, SftRecipe)
+        raise ConfigError(_explain(document, path, wanted) or f"{path} is no recipe of training")
+    return f"butwait train {named if named in kinds else kinds[0]} {name}"
+
+
+def _explain(document: dict[str, Any], path: Path, model: type[TrainRecipe]) -> str | None:
+    """Say what keeps a document from being such a recipe; None: nothing."""
+    try:
+        check_recipe(dict(document), str(path), model)
+    except ConfigError as error:
+        return str(error)
+    return None
