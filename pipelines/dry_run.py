@@ -201,7 +201,7 @@ def _print_estimate(
     recipe: Recipe, resolved: Resolved, looks: Sequence[Look], seconds: float
 ) -> None:
     tokens = [n for look in looks for n in look.tokens]
-    if not tokens:
+    if not any(tokens):
         print("\nno sample came back: no estimate")
         return
     per_question = sum(tokens) / len(looks)

@@ -157,6 +157,16 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_lines(path: Path, lines: Iterable[str]) -> int:
+    """Write a UTF-8 text file line by line, whole or not at all; return the number of lines."""
+    n = 0
+    with _renamed(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        for line in lines:
+            file.write(line + "\n")
+            n += 1
+    return n
+
+
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file as hex."""
     with path.open("rb") as file:

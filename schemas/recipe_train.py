@@ -133,7 +133,8 @@ class TrainRecipe(Section):
 
 
 class SftRecipe(TrainRecipe):
-    """Supervised fine-tuning on rows with ``prompt`` and ``completion``, or ``messages``."""
+    """Supervised fine-tuning on rows with ``prompt`` and ``completion``, ``messages``, or
+    ``conversations`` (``from`` and ``value``)."""
 
     preset: Literal["redhat-sft", "limo"] | None = None
     """Hyper-parameters that the recipe leaves out."""

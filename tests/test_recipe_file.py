@@ -55,9 +55,9 @@ TRAINED = {
 
 def test_every_recipe_in_the_repository_is_valid(root: Path) -> None:
     folders = {path.name for path in (root / "recipes").iterdir() if path.is_dir()}
-    assert folders == {"accelerate", "eval", "lab", "real", "replay", "train"}
+    assert folders == {"accelerate", "eval", "lab", "real", "redhat", "replay", "train"}
     found = sorted((root / "recipes").rglob("*.yaml"))
-    builds = [p for p in found if p.parent.name not in ("accelerate", "eval", "train")]
+    builds = [p for p in found if p.parent.name not in ("accelerate", "eval", "train", "redhat")]
     builds = [p for p in builds if p.parent.name != "lab" or p.stem not in TRAINED]
     assert len(builds) >= 5
     for path in builds:
@@ -72,7 +72,7 @@ def test_every_recipe_of_an_evaluation_is_valid(root: Path) -> None:
 
 
 def test_every_recipe_of_the_trainer_is_valid(root: Path) -> None:
-    paths = sorted((root / "recipes" / "train").glob("*.yaml"))
+    paths = sorted((root / "recipes").rglob("train/*.yaml"))
     assert paths
     paths += [p for p in (root / "recipes" / "lab").glob("*.yaml") if p.stem in TRAINED]
     for path in paths:

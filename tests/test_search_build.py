@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -305,3 +306,14 @@ def test_the_transformers_engine_grows_steps_too(root: Path) -> None:
     assert tree == asyncio.run(play())  # seeds are sent: the same again without a cache
     assert max(node.step for node in tree.nodes) >= 1
     assert len(tree.final) == 4 and tree.selected is not None
+
+
+def test_a_dry_run_whose_searches_were_all_refused_has_no_estimate(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from butwait.pipelines.dry_run import _print_estimate
+
+    refused: Any = SimpleNamespace(tokens=[0])  # a search that grew no step spent no token
+    nothing: Any = None
+    _print_estimate(nothing, nothing, [refused, refused], 1.0)
+    assert "no estimate" in capsys.readouterr().out

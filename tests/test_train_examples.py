@@ -143,6 +143,19 @@ def test_a_tokenizer_that_puts_a_blank_before_pieces_is_used_on_the_whole_text()
     assert "".join(letters_in_loss).replace("▁", " ").strip() == "three four<end>"
 
 
+def test_conversations_of_from_and_value_are_read_with_their_system_prompt() -> None:
+    turns = [{"from": "human", "value": "1 + 1?"}, {"from": "gpt", "value": "2"}]
+    chat = read_chat({"system": "Be short.", "conversations": turns}, 0)
+    assert [(m["role"], m["content"]) for m in chat.messages] == [
+        ("system", "Be short."),
+        ("user", "1 + 1?"),
+        ("assistant", "2"),
+    ]
+    own = [{"from": "user", "value": "a"}, {"from": "assistant", "value": "b"}]
+    chat = read_chat({"system": None, "conversations": own}, 0)
+    assert [m["role"] for m in chat.messages] == ["user", "assistant"]
+
+
 texts = st.text(st.sampled_from("Step 1:2+=45.\nabcWait,é"), min_size=1, max_size=60)
 
 

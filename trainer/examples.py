@@ -185,10 +185,26 @@ def read_chat(row: Mapping[str, Any], number: int) -> Chat:
     if row.get("prompt") is not None and row.get("completion") is not None:
         messages = [*_as_messages(row["prompt"], "user")]
         messages += _as_messages(row["completion"], "assistant")
-    else:
+    elif row.get("messages") is not None:
         messages = _as_messages(row["messages"], "user")
+    else:
+        messages = _read_conversations(row)
     plain = [{"role": str(m["role"]), "content": str(m["content"])} for m in messages]
     return Chat(str(row.get("id") or f"row {number}"), plain, list(row.get("spans") or []))
+
+
+SPEAKERS = {"human": "user", "gpt": "assistant"}
+"""Roles of the ``from``/``value`` layout that have another name here."""
+
+
+def _read_conversations(row: Mapping[str, Any]) -> list[Mapping[str, str]]:
+    """Read the layout of ShareGPT and Bespoke-Stratos: ``conversations``, perhaps ``system``."""
+    said: list[Mapping[str, str]] = []
+    if row.get("system"):
+        said.append({"role": "system", "content": row["system"]})
+    for turn in row["conversations"]:
+        said.append({"role": SPEAKERS.get(turn["from"], turn["from"]), "content": turn["value"]})
+    return said
 
 
 def _as_messages(said: Any, role: str) -> list[Mapping[str, str]]:

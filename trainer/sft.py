@@ -18,7 +18,7 @@ from butwait.trainer.options import TrainOptions
 from butwait.trainer.rows import Rows, read_rows
 from butwait.trainer.start import find_end_ids, load_model, load_tokenizer, make_lora
 
-COLUMNS = ("prompt+completion", "messages")
+COLUMNS = ("prompt+completion", "messages", "conversations")
 
 
 @dataclass(frozen=True)
