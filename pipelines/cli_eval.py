@@ -224,7 +224,7 @@ def export(
       butwait eval export runs/pocket-eval --out samples.jsonl --style lm-eval
       butwait eval export runs/pocket-eval --out details.jsonl --style lighteval
     """
-    from butwait.pipelines.evaluate_export import STYLES, export_cells
+    from butwait.pipelines.evaluate.export import STYLES, export_cells
     from butwait.schemas.errors import ConfigError
 
     if style not in STYLES:

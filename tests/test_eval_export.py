@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from butwait.pipelines.evaluate_export import Style, export_cells
+from butwait.pipelines.evaluate.export import Style, export_cells
 from butwait.pipelines.tables import write_records
 from butwait.schemas.errors import ConfigError
 from butwait.schemas.eval_cell import EvalCell
