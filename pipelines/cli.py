@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from butwait.pipelines.cli_decontaminate import app as decontaminate_app
 from butwait.pipelines.cli_eval import app as eval_app
 from butwait.pipelines.cli_train import app as train_app
 from butwait.pipelines.cli_verify import app as verify_app
@@ -33,6 +34,7 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C (128 + SIGINT)."""
 
 app.add_typer(verify_app)
+app.add_typer(decontaminate_app)
 app.add_typer(train_app, name="train")
 app.add_typer(eval_app, name="eval")
 
