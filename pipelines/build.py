@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from butwait.pipelines.cache import SqliteCache
+from butwait.pipelines.contamination import CONTAMINATED, read_checks
 from butwait.pipelines.fingerprints import stage_fingerprints
 from butwait.pipelines.manifest import make_manifest, write_manifest
 from butwait.pipelines.open_engines import FreshEngines
@@ -119,13 +120,22 @@ class _Build:
 
     def questions(self, print_: str) -> None:
         sources = self.resolved.sources
+        targets, notes = read_checks(self.resolved.checks, self.options.say)
         plan = QuestionsPlan(
             run=self.run,
             n_shards=self.recipe.shards,
             block_size=self.recipe.block_size,
             datasets=tuple(source.dataset for source in sources),
+            targets=targets,
+            notes=notes,
         )
-        make_questions(plan, sources, print_, self.options.runner, self.options.beam_options)
+        runner = self.options.runner
+        record = make_questions(plan, sources, print_, runner, self.options.beam_options)
+        if removed := record.counts.get(CONTAMINATED):
+            self.options.say(
+                f"questions: {removed} removed as copies of benchmark problems; see"
+                f" {self.run.dead_letters}, reason {CONTAMINATED}"
+            )
 
     def trajectories(self, print_: str) -> None:
         options = self.options

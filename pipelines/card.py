@@ -92,6 +92,7 @@ def render_card(
         *_list_configs(configs, _read_transforms(recipe_yaml)),
         *_explain_generation(manifest),
         *_explain_verification(manifest, configs),
+        *_explain_decontamination(ledger),
         "## Ledger",
         "Every question, sample and row is in exactly one bin, and the bins add up to the total.",
         *_list_accounts(ledger),
@@ -182,6 +183,22 @@ def _explain_verification(
         "A right final answer does not prove the reasoning before it, and gold answers of the "
         "sources may be wrong."
     )
+
+
+def _explain_decontamination(ledger: Mapping[str, Any]) -> Iterator[str]:
+    """Yield which benchmarks the questions were compared with; nothing for older ledgers."""
+    notes = ledger.get("notes") or {}
+    if not notes:
+        return
+    n_removed = ledger["questions"]["bins"].get("contaminated", 0)
+    yield "## Copies of benchmark problems"
+    yield (
+        f"Questions were compared with {escape_inline(notes.get('compared_with'))}: {n_removed} "
+        "were removed as copies (the same problem, also reworded; not the same problem with other "
+        "numbers). What has to be understood to be recognised, such as a translation, is not found."
+    )
+    if "not_compared_with" in notes:
+        yield f"Not compared with {escape_inline(notes['not_compared_with'])}."
 
 
 def _read_verifier_version(configs: Sequence[ConfigFiles]) -> str:

@@ -14,6 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from butwait.pipelines.cli_compare import app as compare_app
+from butwait.pipelines.cli_decontaminate import app as decontaminate_app
 from butwait.pipelines.cli_eval import app as eval_app
 from butwait.pipelines.cli_eval import print_scores
 from butwait.pipelines.cli_train import app as train_app
@@ -36,6 +37,7 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C (128 + SIGINT)."""
 
 app.add_typer(verify_app)
+app.add_typer(decontaminate_app)
 app.add_typer(train_app, name="train")
 app.add_typer(eval_app, name="eval")
 app.add_typer(compare_app)

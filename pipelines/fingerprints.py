@@ -25,6 +25,7 @@ def stage_fingerprints(recipe: Recipe, resolved: Resolved) -> dict[str, str]:
         dumped["limit"],
         dumped["shards"],
         dumped["block_size"],
+        *resolved.checks.key(),
     )
     trajectories = fingerprint(
         "trajectories",

@@ -19,6 +19,7 @@ from pydantic_core import PydanticUndefined
 from butwait.schemas import (
     benchmark,
     recipe,
+    recipe_decontaminate,
     recipe_dpo,
     recipe_eval,
     recipe_grpo,
@@ -33,6 +34,8 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("the recipe", recipe.Recipe),
     ("sources: [...]", recipe.SourceSpec),
     ("sources.columns", recipe.Columns),
+    ("decontaminate", recipe_decontaminate.DecontaminateSpec),
+    ("decontaminate.against: [...]", benchmark.BenchmarkSpec),
     ("model", recipe_sections.ModelSpec),
     ("server", recipe_sections.ServerSpec),
     ("sampling", recipe.SamplingSpec),

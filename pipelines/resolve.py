@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from butwait.pipelines.contamination import Checks, plan_checks
 from butwait.pipelines.replay import ResolvedReplay, resolve_replay
 from butwait.pipelines.sampling.connect import normalize_url
 from butwait.pipelines.sampling.engine import choose_engine
@@ -42,6 +43,7 @@ class Resolved:
     row_context: RowContext
     but_waits: tuple[ButWaitSpec, ...]
     search: SearchPlan | None = None
+    checks: Checks = field(default_factory=Checks)
 
 
 def resolve(recipe: Recipe, base: Path) -> Resolved:
@@ -67,6 +69,7 @@ def resolve(recipe: Recipe, base: Path) -> Resolved:
         row_context=make_row_context(recipe),
         but_waits=but_waits,
         search=plan_search(recipe, base),
+        checks=plan_checks(recipe, base, sources),
     )
 
 

@@ -52,6 +52,8 @@ def print_ledger(ledger: Ledger, as_json: bool = False) -> None:
     for name, flows in ledger.flows.items():
         shown = ", ".join(f"{count} {flow.replace('_', '→')}" for flow, count in flows.items())
         console.print(Text(f"{name}, first→final answer of all continuations: {shown}"))
+    for name, note in ledger.notes.items():
+        console.print(Text(f"questions {name.replace('_', ' ')} {note}"))
 
 
 def print_summary(run: RunFolder) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from butwait.schemas.errors import ConfigError
-from butwait.schemas.recipe import Columns, SourceSpec
+from butwait.schemas.recipe_source import Columns, SourceSpec
 
 PACKAGED = "package:"
 """Start of a path inside this package."""

@@ -46,6 +46,9 @@ class Ledger(Record):
     that end wrong included. A statistic, not an account: refused texts have no flow."""
     considered: dict[str, Account]
     """By configuration: questions offered; bins are ``made_rows`` and reasons for making none."""
+    notes: dict[str, str] = Field(default_factory=dict)
+    """Which benchmarks the questions were compared with (``contaminated`` counts the copies), and
+    which they were not, and why."""
 
     def check(self) -> None:
         """Raise unless every account adds up.

@@ -150,6 +150,7 @@ def _add_up(plan: AuditPlan, audits: Sequence[ShardAudit]) -> Ledger:
             if (bins := _sum(a.flows.get(name, {}) for a in audits))
         },
         considered={name: _account(kept, bins) for name, bins in considered.items()},
+        notes=record.notes,
     )
 
 

@@ -38,7 +38,9 @@ def publishable_recipe(recipe_yaml: str, manifest: Mapping[str, Any]) -> str:
     for source, revision in zip(recipe["sources"], found, strict=True):
         if source.get("hub"):
             source["revision"] = revision
-    for place in [*recipe["sources"], recipe.get("replay") or {}]:
+    against = recipe.get("decontaminate", {}).get("against", "auto")
+    benchmarks = [] if against == "auto" else against
+    for place in [*recipe["sources"], *benchmarks, recipe.get("replay") or {}]:
         if place.get("path"):
             place["path"] = Path(place["path"]).name
     if recipe.get("model"):

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import apache_beam as beam
 
+from butwait.pipelines.contamination import CONTAMINATED, refuse_copy
 from butwait.pipelines.failures import reported
 from butwait.pipelines.progress import StageProgress, StatusFile
 from butwait.pipelines.run_folder import RunFolder, StageRecord
 from butwait.pipelines.sources import ResolvedSource, SourcePiece, plan_pieces, read_piece
 from butwait.pipelines.stages.beam_run import run_pipeline
-from butwait.pipelines.tables import count_rows, read_records, write_records
+from butwait.pipelines.tables import count_rows, read_columns, read_records, write_records
 from butwait.schemas.dead_letter import DeadLetter
 from butwait.schemas.question import Question
+from butwait.transforms.decontaminate import Detector, Target
 from butwait.transforms.duplicates import resolve_duplicates
 from butwait.transforms.problem_text import shard_of
 
@@ -37,6 +39,10 @@ class QuestionsPlan:
     block_size: int
     datasets: tuple[str, ...]
     """Names of the sources' datasets in the recipe's order: of duplicates the first stays."""
+    targets: tuple[Target, ...] = ()
+    """Problems of benchmarks: a question that is a copy of one is refused."""
+    notes: dict[str, str] = field(default_factory=dict)
+    """What is said of the targets in the stage's record."""
 
 
 class ReadPiece(beam.DoFn):  # type: ignore[misc]
@@ -44,6 +50,12 @@ class ReadPiece(beam.DoFn):  # type: ignore[misc]
 
     def __init__(self, plan: QuestionsPlan) -> None:
         self._plan = plan
+        self._detector: Detector | None = None
+
+    def setup(self) -> None:
+        """Index the benchmarks once a worker."""
+        if self._plan.targets:
+            self._detector = Detector(self._plan.targets)
 
     def process(self, element: tuple[int, SourcePiece]) -> Iterator[tuple[int, str]]:
         """Read one piece of a source."""
@@ -53,7 +65,7 @@ class ReadPiece(beam.DoFn):  # type: ignore[misc]
         letters: list[DeadLetter] = []
         n_flush = 0
         with reported(self._plan.run.status):
-            for record in read_piece(piece):
+            for record in map(self._check, read_piece(piece)):
                 status.add(rows=1, refused=int(isinstance(record, DeadLetter)))
                 if isinstance(record, DeadLetter):
                     letters.append(record)
@@ -64,6 +76,13 @@ class ReadPiece(beam.DoFn):  # type: ignore[misc]
                     held, letters, n_flush = [], [], n_flush + 1
         yield from self._flush(held, letters, f"{number:05d}-{n_flush:05d}")
         status.write()
+
+    def _check(self, record: Question | DeadLetter) -> Question | DeadLetter:
+        """Refuse a question that is a copy of a benchmark's problem."""
+        if self._detector is None or isinstance(record, DeadLetter):
+            return record
+        hits = self._detector.hits(record.id, record.problem)
+        return refuse_copy(record, hits) if hits else record
 
     def _flush(
         self, questions: list[Question], letters: list[DeadLetter], name: str
@@ -154,6 +173,9 @@ def _finish(plan: QuestionsPlan, fingerprint: str, seconds: float) -> StageRecor
     run = plan.run
     files = {path: count_rows(path) for path in run.question_shards()}
     fragments = sum(count_rows(p) for p in run.parts("questions").glob("*.parquet"))
-    refused = sum(count_rows(p) for p in run.dead_letters.glob("questions-read-*.parquet"))
-    counts = {"read": fragments + refused, "kept": sum(files.values())}
-    return run.finish("questions", fingerprint, seconds, counts, files)
+    letters = sorted(run.dead_letters.glob("questions-read-*.parquet"))
+    reasons = [row["reason"] for path in letters for row in read_columns(path, ["reason"])]
+    counts = {"read": fragments + len(reasons), "kept": sum(files.values())}
+    if plan.targets:
+        counts[CONTAMINATED] = reasons.count(CONTAMINATED)
+    return run.finish("questions", fingerprint, seconds, counts, files, plan.notes)
