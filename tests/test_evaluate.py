@@ -141,6 +141,33 @@ def test_prompts_and_models_multiply_and_share_one_server(
     assert any("Add." in p["prompt"] for p in server.payloads)
 
 
+def test_problems_that_a_model_was_trained_on_are_marked_and_scored_without(
+    tmp_path: Path, server: FakeOpenAI, shared_data: Path
+) -> None:
+    """Eight AIME problems, one of which is among the training questions in another wording."""
+    alike = (shared_data / "aime24" / "aime24_alt_wording.jsonl").read_text().splitlines()
+    real = (shared_data / "aime24" / "aime24.jsonl").read_text().splitlines()
+    chosen = json.loads(alike[20])
+    (tmp_path / "train.jsonl").write_text(json.dumps(chosen) + "\n")
+    own = [row for row in real if json.loads(row)["id"] == chosen["aime24_id"]]
+    others = [row for row in real if row not in own]
+    (tmp_path / "exam.jsonl").write_text("\n".join([*own, *others[:7]]) + "\n")
+    server.answer = lambda payload, index: "\\boxed{7}"
+    source = {"path": "train.jsonl", "columns": COLUMNS}
+    document = eval_document(
+        server.url,
+        models=[{"name": "base", "id": "fake/model", "trained_on": [source]}],
+        benchmarks=[{"name": "exam", "path": "exam.jsonl", "columns": COLUMNS}],
+    )
+    run = evaluate(tmp_path, document)
+    [score] = scores(run)
+    assert score.n_touched == 1 and score.untouched is not None
+    [benchmark] = json.loads((run / "manifest.json").read_text())["benchmarks"]
+    assert benchmark["checked_against"] == ["train.jsonl"]
+    [evidence] = benchmark["touched"].values()
+    assert "train.jsonl" in evidence
+
+
 def test_a_model_that_returns_nothing_is_refused_in_a_comparison(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from butwait.pipelines.benchmarks import resolve_benchmark_path
 from butwait.pipelines.sources import ResolvedSource, plan_pieces, read_raw, resolve_source
-from butwait.schemas.benchmark import PACKAGED, BenchmarkSpec
+from butwait.schemas.benchmark import BenchmarkSpec
 from butwait.schemas.dead_letter import DeadLetter
 from butwait.schemas.errors import SourceError
 from butwait.schemas.question import Question
@@ -25,7 +26,6 @@ from butwait.transforms.verify import verify
 
 _FATAL = ("missing_field", "empty", "bad_encoding", "malformed_json", "too_long")
 """Refusals without which there is no problem to ask."""
-_PACKAGE = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,6 @@ class Benchmark:
     """Ids of problems whose answer the verifier cannot read."""
 
 
-def locate(spec: BenchmarkSpec) -> BenchmarkSpec:
-    """Return a benchmark with a path inside the package written out."""
-    if spec.path is None or not spec.path.startswith(PACKAGED):
-        return spec
-    return spec.model_copy(update={"path": str(_PACKAGE / spec.path.removeprefix(PACKAGED))})
-
-
 def read_benchmark(spec: BenchmarkSpec, base: Path) -> Benchmark:
     """Read and check a benchmark.
 
@@ -58,7 +51,7 @@ def read_benchmark(spec: BenchmarkSpec, base: Path) -> Benchmark:
         SourceError: It cannot be read, lacks a column or a problem, has duplicates, or has another
             number of problems than it must have.
     """
-    source = resolve_source(locate(spec), base)
+    source = resolve_source(_locate(spec), base)
     _check_columns(spec, source)
     questions: list[Question] = []
     for raw, record in _rows(source, spec):
@@ -67,6 +60,11 @@ def read_benchmark(spec: BenchmarkSpec, base: Path) -> Benchmark:
     _check_problems(spec, source, questions)
     unusable = [q.id for q in questions if not _is_gradable(q)]
     return Benchmark(spec, source, tuple(questions), tuple(unusable))
+
+
+def _locate(spec: BenchmarkSpec) -> BenchmarkSpec:
+    """Write a path inside the package out."""
+    return spec.model_copy(update={"path": resolve_benchmark_path(spec)})
 
 
 def _rows(

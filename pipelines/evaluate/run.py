@@ -22,6 +22,7 @@ from butwait.pipelines.evaluate.arms import (
 )
 from butwait.pipelines.evaluate.benchmark import Benchmark, read_benchmark
 from butwait.pipelines.evaluate.cells import ArmRun, make_cells
+from butwait.pipelines.evaluate.touched import Touched, find_touched
 from butwait.pipelines.fingerprints import stage_fingerprints
 from butwait.pipelines.manifest import find_commit
 from butwait.pipelines.open_engines import Engines, FreshEngines, KeptEngines
@@ -77,11 +78,14 @@ def run_evaluation(recipe: EvalRecipe, options: EvalOptions) -> Path:
     """
     benchmarks = {b.name: read_benchmark(b, options.base) for b in recipe.benchmarks}
     planned = _plan(recipe, benchmarks, options.base)
+    touched = find_touched(recipe, benchmarks, options.base, options.say)
     run = RunFolder(options.out / recipe.name)
     # Whatever cannot be opened is found before anything is sampled.
     SqliteCache(options.cache).close()
     with run.held():
-        _begin(run.root, recipe, benchmarks, planned)
+        _begin(
+            run.root, recipe, planned, [_record(run.root, b, *touched) for b in benchmarks.values()]
+        )
         fresh = FreshEngines(options.base, run.logs, say=options.say, api_key=options.api_key)
         with KeptEngines(fresh) as engines:
             for number, plan in enumerate(planned, 1):
@@ -102,15 +106,17 @@ def _plan(recipe: EvalRecipe, benchmarks: dict[str, Benchmark], base: Path) -> l
 
 
 def _begin(
-    root: Path, recipe: EvalRecipe, benchmarks: dict[str, Benchmark], planned: Sequence[_Planned]
+    root: Path,
+    recipe: EvalRecipe,
+    planned: Sequence[_Planned],
+    benchmarks: Sequence[BenchmarkRecord],
 ) -> None:
-    """Write recipe, benchmarks and manifest; remove cells that the recipe no longer means."""
+    """Write recipe and manifest; remove cells that the recipe no longer means."""
     known = {record.file: record.fingerprint for record in _old_arms(root)}
     for plan in planned:
         if known.get(plan.record.file) != plan.record.fingerprint:
             (root / plan.record.file).unlink(missing_ok=True)
     write_text(root / "recipe.yaml", dump_recipe(recipe))
-    records = tuple(_record_benchmark(root, b) for b in benchmarks.values())
     manifest = EvalManifest(
         name=recipe.name,
         butwait_version=version("butwait"),
@@ -118,7 +124,7 @@ def _begin(
         begun=datetime.now(UTC).isoformat(timespec="seconds"),
         seed=recipe.seed,
         verifier_version=VERIFIER_VERSION,
-        benchmarks=records,
+        benchmarks=tuple(benchmarks),
         arms=tuple(plan.record for plan in planned),
     )
     write_text(root / "manifest.json", manifest.model_dump_json(indent=1))
@@ -132,7 +138,10 @@ def _old_arms(root: Path) -> tuple[ArmRecord, ...]:
         return ()
 
 
-def _record_benchmark(root: Path, benchmark: Benchmark) -> BenchmarkRecord:
+def _record(
+    root: Path, benchmark: Benchmark, touched: Touched, checked_against: tuple[str, ...]
+) -> BenchmarkRecord:
+    """Write a benchmark's problems and describe it."""
     name = benchmark.spec.name
     file = f"benchmarks/{name}.parquet"
     write_records(root / file, benchmark.questions, Question)
@@ -143,6 +152,8 @@ def _record_benchmark(root: Path, benchmark: Benchmark) -> BenchmarkRecord:
         n_problems=len(benchmark.questions),
         file=file,
         unusable=benchmark.unusable,
+        touched=touched.get(name, {}),
+        checked_against=checked_against,
     )
 
 

@@ -1,0 +1,82 @@
+"""Benchmark problems that a model was trained on: every score is printed without them too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from butwait.pipelines.benchmarks import ID_COLUMNS
+from butwait.pipelines.decontaminate import Piece, check_pieces, count_cores
+from butwait.pipelines.evaluate.benchmark import Benchmark
+from butwait.pipelines.sources import ResolvedSource, resolve_source
+from butwait.schemas.recipe import SourceSpec
+from butwait.schemas.recipe_eval import EvalRecipe
+from butwait.transforms.decontaminate import Hit, Target
+
+Touched = dict[str, dict[str, str]]
+"""Evidence by benchmark and problem id."""
+
+
+def find_touched(
+    recipe: EvalRecipe,
+    benchmarks: Mapping[str, Benchmark],
+    base: Path,
+    say: Callable[[str], None],
+) -> tuple[Touched, tuple[str, ...]]:
+    """Search the benchmarks' problems among all questions that a model was trained on.
+
+    Problems that any model of the recipe has seen are marked for all, so that all scores without
+    them are over the same problems.
+
+    Args:
+        recipe: Its models' ``trained_on`` say where to look.
+        benchmarks: As they were read.
+        base: Folder that relative paths start from.
+        say: Told what was searched and found.
+
+    Returns:
+        What was found, and the names of what was searched.
+
+    Raises:
+        SourceError: Training questions that cannot be read.
+    """
+    specs = list(dict.fromkeys(_freeze(s) for m in recipe.models for s in m.trained_on))
+    sources = [resolve_source(SourceSpec.model_validate_json(spec), base) for spec in specs]
+    targets = [
+        Target(name, question.id, question.problem)
+        for name, benchmark in benchmarks.items()
+        for question in benchmark.questions
+    ]
+    touched: Touched = {}
+    for source in sources:
+        n_questions, hits = _search(source, targets)
+        for hit in hits:
+            found = touched.setdefault(hit.benchmark, {})
+            # The first that was found stands: sources are searched in the recipe's order.
+            found.setdefault(hit.benchmark_id, f"{source.dataset} {hit.question_id}: {_say(hit)}")
+        n_problems = len({(hit.benchmark, hit.benchmark_id) for hit in hits})
+        say(f"{source.dataset}: {n_questions} questions hold {n_problems} benchmark problems")
+    return touched, tuple(source.dataset for source in sources)
+
+
+def _freeze(spec: SourceSpec) -> str:
+    return spec.model_dump_json()
+
+
+def _search(source: ResolvedSource, targets: list[Target]) -> tuple[int, list[Hit]]:
+    problem = source.layout.problem
+    columns = tuple(dict.fromkeys((*source.columns, *_id_columns(source))))
+    pieces = [Piece(records, problem, columns) for records in source.ranges]
+    n_questions, hits = 0, []
+    for checked in check_pieces(pieces, targets, count_cores()):
+        n_questions += checked.n_questions
+        hits += checked.hits
+    return n_questions, hits
+
+
+def _id_columns(source: ResolvedSource) -> list[str]:
+    return [name for name in ID_COLUMNS if name in source.columns]
+
+
+def _say(hit: Hit) -> str:
+    return f"{hit.kind}, {hit.score:.2f}, {hit.confidence}: {hit.evidence}"[:400]
