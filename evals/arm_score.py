@@ -72,8 +72,10 @@ class ArmScore:
     """Cells by outcome; they add up to K x n."""
     completed: Completed | None
     """Where it differs from the strict score; None where it is the same."""
+    checked_against: tuple[str, ...]
+    """Training questions in which the problems were searched for."""
     n_touched: int
-    """Problems found among training questions."""
+    """Problems found among them."""
     untouched: Estimate | None
     """expected@1 without those; None where there are none, or nothing else."""
     behaviour: Behaviour
@@ -135,6 +137,7 @@ def score_arm(cells: ArmCells, k: int | None = None) -> ArmScore:
         n_solved=int(right.any(axis=1).sum()),
         outcomes={o.name.lower(): int((cells.outcomes == o).sum()) for o in Outcome},
         completed=_completed(cells, right),
+        checked_against=cells.benchmark.checked_against,
         n_touched=int(cells.touched.sum()),
         untouched=logit_interval(shares[clean]) if partly else None,
         behaviour=_behaviour(cells, right),

@@ -46,11 +46,26 @@ def describe_score(score: ArmScore) -> list[str]:
         (f"maj@{score.k} (votes merged by equivalence)", score.maj_at_k),
         (f"best@{score.k} by PRM", score.best_at_k),
         ("any solution right", score.any_right),
-        (f"expected@1 without {score.n_touched} problems seen in training", score.untouched),
+        (
+            f"{name_main(score).partition(' (')[0]} without {score.n_touched} seen in training",
+            score.untouched,
+        ),
     ):
         if found is not None:
             lines.append(_line(name, found))
-    return [*lines, *_describe_cells(score), *_describe_texts(score)]
+    return [*lines, *_describe_training(score), *_describe_cells(score), *_describe_texts(score)]
+
+
+def _describe_training(score: ArmScore) -> list[str]:
+    """Say what is known of problems seen in training, where no score without them says it."""
+    if not score.checked_against:
+        return ["  seen in training: not searched for (the recipe's models name no trained_on)"]
+    searched = ", ".join(score.checked_against)
+    if score.untouched is None:
+        k = score.record.n_problems
+        what = f"all {k} problems" if score.n_touched else "none"
+        return [f"  seen in training: {what} found in {searched}"]
+    return [f"  seen in training: {score.n_touched} problems found in {searched}"]
 
 
 def _line(name: str, found: Estimate, counts: str = "") -> str:

@@ -130,6 +130,7 @@ def score_record(score: ArmScore) -> dict[str, Any]:
         "any_solution_right": _plain(score.any_right),
         "untouched_expected_at_1": _plain(score.untouched),
         "n_touched": score.n_touched,
+        "checked_against": list(score.checked_against),
         "n_correct": score.n_correct,
         "n_cells": score.n_cells,
         "n_solved": score.n_solved,
