@@ -125,6 +125,10 @@ bench-search: setup $(BENCH_VENV)/.installed ## search methods: accuracy, speed 
 bench-coverage: setup ## how often the 95 % intervals hold the truth, to docs/benchmarks.md
 	$(BIN)/python -m benchmarks.coverage $(BENCH)
 
+.PHONY: bench-decontaminate
+bench-decontaminate: setup ## copies of benchmark problems among 860,000 questions, to docs/benchmarks.md
+	$(BIN)/python -m benchmarks.decontaminate $(BENCH)
+
 .PHONY: fuzz-verify
 FUZZ ?= --pairs 100000 --threads 4 --seed 1
 fuzz-verify: setup ## random answers against the verifier from four threads

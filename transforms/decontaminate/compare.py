@@ -44,6 +44,11 @@ class Likeness:
         return (self.words + self.numbers + self.text) / 3
 
 
+def lacks_numbers(ours: Form, theirs: Form) -> bool:
+    """Whether so many of our numbers are missing that no part of theirs can be a copy; quick."""
+    return len(ours.values - theirs.values) > _n_spare(ours)
+
+
 def find_change(ours: Form, theirs: Form) -> str:
     """Return what was put in place of what, empty where nothing was.
 
@@ -54,7 +59,7 @@ def find_change(ours: Form, theirs: Form) -> str:
     missing, added = _differ(ours, theirs)
     if missing and added:
         return f"numbers {_name(missing)} became {_name(added)}"
-    if _n(missing + added) > max(1, _n(ours.numbers) // 4):
+    if _n(missing + added) > _n_spare(ours):
         return f"numbers {_name(missing + added)} stand on one side only"
     (plus, minus), (their_plus, their_minus) = ours.signs, theirs.signs
     if (plus - their_plus) * (minus - their_minus) < 0:
@@ -81,7 +86,7 @@ def measure(ours: Form, theirs: Form, in_runs: float = 0.0) -> Likeness:
     weights = ours.weight + theirs.weight
     words = (2 * weigh(ours.words & theirs.words) + WORDS_PRIOR * text) / (weights + WORDS_PRIOR)
     missing, added = _differ(ours, theirs)
-    total = _n(ours.numbers) + _n(theirs.numbers)
+    total = ours.n_numbers + theirs.n_numbers
     common = total - _n(missing) - _n(added)
     in_order = common * (1 + _order(ours, theirs)) / 2
     numbers = (in_order + NUMBERS_PRIOR * text) / (total + NUMBERS_PRIOR)
@@ -127,6 +132,11 @@ def _mask(token: str) -> str:
     if token in ("+", "-"):
         return "±"
     return KINDS[token][0] if token in KINDS else token
+
+
+def _n_spare(ours: Form) -> int:
+    """How many numbers may stand on one side only."""
+    return max(1, ours.n_numbers // 4)
 
 
 def _n(counter: Counter[str]) -> int:

@@ -18,6 +18,7 @@ from butwait.transforms.decontaminate.compare import (
     Likeness,
     find_change,
     find_exchange,
+    lacks_numbers,
     measure,
 )
 from butwait.transforms.decontaminate.forms import Form, cut, read_form, spell
@@ -93,7 +94,7 @@ class Detector:
         self._keys: dict[str, list[int]] = {}
         for number, (_, form) in enumerate(self._ours):
             self._keys.setdefault(form.key, []).append(number)
-        self._runs = RunIndex([form.tokens for _, form in self._ours])
+        self._runs = RunIndex([form.tokens for _, form in self._ours], self.thresholds.text)
         self._shingles = ShingleIndex([form.shingles for _, form in self._ours])
 
     def __reduce__(self) -> tuple[type[Detector], tuple[object, ...]]:
@@ -124,8 +125,7 @@ class Detector:
     def _find(self, theirs: Form) -> dict[int, _Match]:
         found = {n: _Match("exact", 1.0, theirs) for n in self._keys.get(theirs.key, ())}
         shared = self._runs.find(theirs.tokens)
-        likely = {n for n, runs in shared.items() if runs.share >= self.thresholds.text}
-        for number in likely.union(self._shingles.find(theirs.shingles)) - found.keys():
+        for number in {*shared, *self._shingles.find(theirs.shingles)} - found.keys():
             match = self._judge(self._ours[number][1], theirs, shared.get(number))
             if match is not None:
                 found[number] = match
@@ -133,6 +133,8 @@ class Detector:
 
     def _judge(self, ours: Form, theirs: Form, runs: SharedRuns | None) -> _Match | None:
         """Compare with the question, and with the part of it where the runs say the problem is."""
+        if lacks_numbers(ours, theirs):
+            return None
         n, n_theirs = len(ours.tokens), len(theirs.tokens)
         matches = []
         if n_theirs <= WHOLE * n + N_FRAME:

@@ -70,6 +70,16 @@ class Form:
         return Counter(t for t in self.tokens if t[0].isdigit())
 
     @cached_property
+    def values(self) -> frozenset[str]:
+        """The different numbers but 1, which may be spelled ``one``."""
+        return frozenset(self.numbers) - {"1"}
+
+    @cached_property
+    def n_numbers(self) -> int:
+        """How many numbers there are, repetitions counted."""
+        return sum(self.numbers.values())
+
+    @cached_property
     def n_ones(self) -> int:
         """How often the word ``one`` stands there: a 1, or a pronoun."""
         return self.tokens.count("one")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from butwait.transforms.decontaminate.vocabulary import (
     CHARACTERS,
@@ -50,7 +51,7 @@ _DASH = ("-",)
 _ORDINALS = frozenset(("TH", "ST", "ND", "RD"))
 _POSSESSIVE = re.compile(r"(?<=[A-Za-z])['\u2019`]s?\b")
 _SHOUT = re.compile(r"(?<![A-Z])[A-Z]{2,}+\s+[A-Z]{2,}+\s+[A-Z]{2,}")
-_CHOICE = re.compile(r"(?:\\text(?:bf|rm)?\s*\{\s*)?\(?\*{0,2}\b(?P<label>[A-E])(?:\s?\)|[.:]\s)")
+_CHOICE = re.compile(r"(?:\\text(?:bf|rm)?\s*\{\s*)?\(?\*{0,2}\b(?P<label>[A-E])(?:\)|[.:]\s)")
 _VOWEL = re.compile("[aeiou]")
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 _GROUP = 3
@@ -94,6 +95,8 @@ def cut_choices(text: str) -> str | None:
     >>> cut_choices("How many? (A) 1 (B) 2 (C) 3")
     'How many? '
     """
+    if not ("C)" in text or "C." in text or "C:" in text):
+        return None
     labels = {match["label"]: match.start() for match in _CHOICE.finditer(text)}
     first, *others = (labels.get(label) for label in "ABC")
     if first is None or any(at is None or at < first for at in others) or first == 0:
@@ -121,25 +124,26 @@ def _strip(text: str) -> str:
     return text.lower() if _SHOUT.search(text) else text
 
 
-def _read_word(word: str) -> list[str]:
+@lru_cache(maxsize=1 << 16)
+def _read_word(word: str) -> tuple[str, ...]:
     known = WORDS.get(word)
     if known is not None:
-        return [known]
+        return (known,)
     # xy is x times y, and vwz three letters.
     if len(word) <= 2:
-        return [word] if word in SHORT_WORDS else list(word.upper())
+        return (word,) if word in SHORT_WORDS else tuple(word.upper())
     if len(word) <= 4 and not _VOWEL.search(word) and word not in SHORT_WORDS:
-        return list(word.upper())
+        return tuple(word.upper())
     if len(word) <= 4 and word in _ALPHABET:
-        return list(word.upper())
-    return [spell_american(word)]
+        return tuple(word.upper())
+    return (spell_american(word),)
 
 
-def _read_command(command: str) -> list[str]:
+def _read_command(command: str) -> tuple[str, ...]:
     if command in FORMATTING:
-        return []
+        return ()
     name = COMMANDS.get(command)
-    return [name] if name else _read_word(command.lower())
+    return (name,) if name else _read_word(command.lower())
 
 
 def _split_number(digits: str) -> list[str]:

@@ -35,7 +35,10 @@ class ShingleIndex:
         if not found.size:
             return []
         same = self._digests[found] == np.array(signature.digest(), dtype=np.uint32)
-        return sorted(int(number) for number in found[same.mean(axis=1) >= ALIKE])
+        return sorted(
+            int(number)
+            for number in found[np.count_nonzero(same, axis=1) >= ALIKE * N_PERMUTATIONS]
+        )
 
 
 def _sign(shingles: list[str]) -> RMinHash:
