@@ -16,11 +16,11 @@ import pyarrow.parquet as pq
 N_TEXTS = 8
 CHARACTERS = 2000
 _BATCH = 2000
-_WORDS = (
+_WORDS = str.split(
     "so we have the number of ways sum product then let us consider each case where this gives "
     "therefore because it follows that multiply both sides divide by adding terms remain prime "
     "triangle circle angle even odd integer root factor remainder sequence next first last"
-).split()  # noqa: SIM905
+)
 _SCHEMA = pa.schema(
     [("problem", pa.string()), ("answer", pa.string()), ("generations", pa.list_(pa.string()))]
 )

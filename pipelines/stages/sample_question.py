@@ -28,7 +28,7 @@ from butwait.transforms.but_wait import join_continuation, joiner, pick_sources
 from butwait.transforms.prompts import build_messages, fill_template
 from butwait.transforms.seeds import derive_seed
 from butwait.transforms.thoughts import continuation_prefix
-from butwait.transforms.verify import Limits, verify
+from butwait.transforms.verify import Check, Limits, verify_many
 
 
 @dataclass(frozen=True)
@@ -112,12 +112,8 @@ async def sample_question(
         completions = await sampler.sample(request)
     except RequestRefused as refusal:
         return Outcome((), _refused(question, request, range(request.n), refusal))
-    samples = await asyncio.gather(
-        *(
-            _grade(question, sampler, plan, request, completion, Place(completion.index))
-            for completion in completions
-        )
-    )
+    places = [Place(completion.index) for completion in completions]
+    samples = await _grade(question, sampler, plan, request, completions, places)
     if plan.but_wait is None:
         return Outcome(tuple(samples), ())
     chains = await asyncio.gather(
@@ -165,7 +161,7 @@ async def _continue(
         except RequestRefused as refusal:
             return Outcome(tuple(done), _refused(question, request, [place], refusal))
         here = Place(place, parent.id, between)
-        parent = await _grade(question, sampler, plan, request, completion, here)
+        [parent] = await _grade(question, sampler, plan, request, [completion], [here])
         done.append(parent)
         text = join_continuation(before, between, completion.text)
     return Outcome(tuple(done), ())
@@ -176,23 +172,25 @@ async def _grade(
     sampler: Sampler,
     plan: AskPlan,
     request: SampleRequest,
-    completion: Completion,
-    place: Place,
-) -> Trajectory:
-    """Verify one completion and make its record.
+    completions: Sequence[Completion],
+    places: Sequence[Place],
+) -> list[Trajectory]:
+    """Verify completions of one request and make their records.
 
-    A continuation is judged by its own text: with its parent's before it, one that comes to no
-    answer would be credited with its parent's.
+    All of them in one thread call: a hop a sample cost more than most checks. A continuation is
+    judged by its own text: with its parent's before it, one that comes to no answer would be
+    credited with its parent's.
     """
-    verdict = await asyncio.to_thread(
-        verify,
-        question.gold,
-        completion.text,
-        problem=question.problem,
-        finish_reason=completion.finish_reason,
-        limits=Limits(worker_s=plan.deadline_s),
-    )
-    return _record(question, sampler.identity, plan, request, completion, place, verdict)
+    checks = [
+        Check(question.gold, c.text, question.problem, finish_reason=c.finish_reason)
+        for c in completions
+    ]
+    limits = Limits(worker_s=plan.deadline_s)
+    verdicts = await asyncio.to_thread(verify_many, checks, limits=limits)
+    return [
+        _record(question, sampler.identity, plan, request, completion, place, verdict)
+        for completion, place, verdict in zip(completions, places, verdicts, strict=True)
+    ]
 
 
 def _record(
