@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from butwait.pipelines.cache import SqliteCache
+from butwait.pipelines.cache import Place, open_cache
 from butwait.pipelines.fingerprints import stage_fingerprints
 from butwait.pipelines.manifest import make_manifest, write_manifest
 from butwait.pipelines.open_engines import FreshEngines
@@ -33,8 +33,8 @@ class BuildOptions:
     """Folder that the recipe's relative paths start from."""
     out: Path
     """Folder of run folders."""
-    cache: Path
-    """Completion cache file."""
+    cache: Place
+    """Completion cache."""
     runner: str
     beam_options: tuple[str, ...]
     from_stage: str | None
@@ -59,7 +59,7 @@ def build_dataset(recipe: Recipe, options: BuildOptions) -> RunFolder:
     resolved = resolve(recipe, options.base)
     run = RunFolder(options.out / recipe.name)
     # Whatever cannot be opened is found before anything is read or sampled.
-    SqliteCache(options.cache).close()
+    open_cache(options.cache).close()
     with run.held():
         was_run = _run_stages(_Build(recipe, options, resolved, run))
         # Missing though all is whole: a build was killed between its last stage and this line.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
+from butwait.pipelines.cache import Place
 from butwait.pipelines.engines import Engine
 from butwait.pipelines.open_engines import Engines
 from butwait.pipelines.replay import partition_recordings
@@ -32,8 +32,8 @@ class SampleStage:
     recipe: Recipe
     resolved: Resolved
     run: RunFolder
-    cache: Path
-    """Completion cache file."""
+    cache: Place
+    """Completion cache."""
     runner: str
     beam_options: tuple[str, ...]
     say: Callable[[str], None]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from butwait.pipelines.cache import SqliteCache
+from butwait.pipelines.cache import Place, open_cache
 from butwait.pipelines.evaluate.arms import (
     Arm,
     list_arms,
@@ -47,8 +47,8 @@ class EvalOptions:
     """Folder that the recipe's relative paths start from."""
     out: Path
     """Folder of run folders."""
-    cache: Path
-    """Completion cache file."""
+    cache: Place
+    """Completion cache."""
     runner: str
     beam_options: tuple[str, ...]
     api_key: str | None
@@ -79,7 +79,7 @@ def run_evaluation(recipe: EvalRecipe, options: EvalOptions) -> Path:
     planned = _plan(recipe, benchmarks, options.base)
     run = RunFolder(options.out / recipe.name)
     # Whatever cannot be opened is found before anything is sampled.
-    SqliteCache(options.cache).close()
+    open_cache(options.cache).close()
     with run.held():
         _begin(run.root, recipe, benchmarks, planned)
         fresh = FreshEngines(options.base, run.logs, say=options.say, api_key=options.api_key)
