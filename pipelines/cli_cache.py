@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -115,6 +116,50 @@ def prune(
         print(f"{verb} {found.entries:,} entries, {_size(found.bytes)}")  # noqa: T201
     if left is not None:
         say(left)
+
+
+@app.command()
+def explain(
+    run: Annotated[Path, typer.Argument(help="Run folder, e.g. runs/quickstart.")],
+    row: Annotated[
+        str, typer.Argument(help="Id of a row, a trajectory or a question, or its beginning.")
+    ],
+    recipe: Annotated[
+        Path | None, typer.Option(help="Recipe to ask with; default: the run's own.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe key; repeatable."),
+    ] = None,
+    cache: CachePlace = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Say why the samples behind a row are in the cache, or which field of the key changed.
+
+    Nothing is sampled and nothing stored. A continuation is asked for after the sample that the
+    run has; steps of searches are left out.
+
+    \b
+    Examples:
+      butwait cache explain runs/quickstart q0031
+      butwait cache explain runs/quickstart q0031 --set sampling.temperature=0.7
+      butwait cache explain runs/quickstart q0031 --recipe recipes/quickstart.yaml
+    """
+    from butwait.pipelines.cache.place import open_existing
+    from butwait.pipelines.explain_samples import describe
+    from butwait.pipelines.explain_samples import explain as explain_samples
+
+    opened = open_existing(find_cache(cache))
+    findings, remark = explain_samples(run, row, opened, recipe, set_ or ())
+    opened.close()
+    if remark is not None:
+        say(remark)
+    if as_json:
+        print(json.dumps([finding.record for finding in findings], ensure_ascii=False))  # noqa: T201
+        return
+    for line in describe(findings):
+        print(line)  # noqa: T201
 
 
 def _agrees(question: str) -> bool:
