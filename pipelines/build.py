@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from butwait.pipelines.cache import SqliteCache
+from butwait.pipelines.cache import Place, open_cache
+from butwait.pipelines.changes import find_starting_point
 from butwait.pipelines.contamination import CONTAMINATED, read_checks
 from butwait.pipelines.fingerprints import stage_fingerprints
 from butwait.pipelines.manifest import make_manifest, write_manifest
@@ -34,8 +35,8 @@ class BuildOptions:
     """Folder that the recipe's relative paths start from."""
     out: Path
     """Folder of run folders."""
-    cache: Path
-    """Completion cache file."""
+    cache: Place
+    """Completion cache."""
     runner: str
     beam_options: tuple[str, ...]
     from_stage: str | None
@@ -60,7 +61,7 @@ def build_dataset(recipe: Recipe, options: BuildOptions) -> RunFolder:
     resolved = resolve(recipe, options.base)
     run = RunFolder(options.out / recipe.name)
     # Whatever cannot be opened is found before anything is read or sampled.
-    SqliteCache(options.cache).close()
+    open_cache(options.cache).close()
     with run.held():
         was_run = _run_stages(_Build(recipe, options, resolved, run))
         # Missing though all is whole: a build was killed between its last stage and this line.
@@ -72,11 +73,12 @@ def build_dataset(recipe: Recipe, options: BuildOptions) -> RunFolder:
 def _run_stages(build: _Build) -> bool:
     """Run every stage that is not whole, and all after it; return whether any was run."""
     run, options = build.run, build.options
+    prints = stage_fingerprints(build.recipe, build.resolved)
+    kept = _look_back(build, prints)
     try:
         write_text(run.root / "recipe.yaml", dump_recipe(build.recipe))
     except OSError as error:
         raise ConfigError(f"run folder {run.root} cannot be written: {error}") from error
-    prints = stage_fingerprints(build.recipe, build.resolved)
     makers = {
         "questions": build.questions,
         "trajectories": build.trajectories,
@@ -86,27 +88,23 @@ def _run_stages(build: _Build) -> bool:
     if options.from_stage is not None:
         for stage in STAGES[STAGES.index(options.from_stage) :]:
             run.clear(stage)
-    anew = False
     for stage in STAGES:
-        if anew or not _is_whole(run, stage, prints[stage], options):
+        if stage not in kept:
             makers[stage](prints[stage])
-            anew = True
-    return anew
+    return len(kept) < len(STAGES)
 
 
-def _is_whole(run: RunFolder, stage: str, print_: str, options: BuildOptions) -> bool:
-    if stage == "trajectories" and (n_blocks := forget_passing_failures(run)):
-        options.say(f"trajectories: {n_blocks} blocks with failed requests are asked again")
-        return False
-    record = run.record(stage)
-    if record is None:
-        return False
-    if record.fingerprint != print_:
-        options.say(f"{stage}: the recipe or its inputs changed, so this stage is made anew")
-        return False
-    counts = ", ".join(f"{count} {name}" for name, count in record.counts.items())
-    options.say(f"{stage}: whole, kept ({counts})")
-    return True
+def _look_back(build: _Build, prints: dict[str, str]) -> set[str]:
+    """Say what an earlier build left and what changed since; return the stages that are kept."""
+    run, say = build.run, build.options.say
+    if n_blocks := forget_passing_failures(run):
+        say(f"trajectories: {n_blocks} blocks with failed requests are asked again")
+    found = find_starting_point(run, build.recipe, build.resolved, prints, build.options.from_stage)
+    if found is None:
+        return set()
+    for line in found.lines():
+        say(line)
+    return set(found.kept)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from butwait.pipelines.cache import CompletionCache, completion_key
+from butwait.pipelines.cache import CompletionCache, completion_key, describe_request
 from butwait.schemas.errors import SamplerError
 from butwait.schemas.sampling import Completion, ModelIdentity, Sampler, SampleRequest
 
@@ -50,7 +50,11 @@ class CachedSampler:
             raise NotCached(f"{len(missing)} samples of {request.question_id} are not cached")
         for first, count in _runs(missing):
             fresh = await self._ask(request, first, count)
-            self._cache.put({keys[c.index]: c for c in fresh})
+            asked = request.model_copy(update={"n": first + count})
+            by = self._inner.identity.engine if self._inner is not None else ""
+            self._cache.put(
+                {keys[c.index]: c for c in fresh}, describe_request(self._identity, asked, by)
+            )
             answers.update({c.index: c for c in fresh})
         # The index belongs to this request: another may have stored the same sample.
         return [answers[i].model_copy(update={"index": i}) for i in range(request.n)]

@@ -13,13 +13,14 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from butwait.pipelines.cli_cache import app as cache_app
 from butwait.pipelines.cli_compare import app as compare_app
 from butwait.pipelines.cli_decontaminate import app as decontaminate_app
 from butwait.pipelines.cli_eval import app as eval_app
 from butwait.pipelines.cli_eval import print_scores
 from butwait.pipelines.cli_train import app as train_app
 from butwait.pipelines.cli_verify import app as verify_app
-from butwait.pipelines.terminal import default_cache
+from butwait.pipelines.terminal import find_cache
 from butwait.pipelines.terminal import say as _say
 from butwait.schemas.errors import ButwaitError, ConfigError
 
@@ -41,6 +42,7 @@ app.add_typer(decontaminate_app)
 app.add_typer(train_app, name="train")
 app.add_typer(eval_app, name="eval")
 app.add_typer(compare_app)
+app.add_typer(cache_app, name="cache")
 
 BEAM_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True}
 
@@ -64,9 +66,13 @@ Overrides = Annotated[
 ]
 Runner = Annotated[str, typer.Option(help="Beam runner; further Beam flags are passed through.")]
 OutFolder = Annotated[Path, typer.Option(help="Folder for run folders.")]
-CachePath = Annotated[
-    Path | None,
-    typer.Option(help="Completion cache file (default: BUTWAIT_CACHE or ~/.cache/butwait)."),
+CachePlace = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PLACE",
+        help="Completion cache: a file, or postgresql://user@host/database "
+        "(default: BUTWAIT_CACHE or ~/.cache/butwait).",
+    ),
 ]
 FromStage = Annotated[
     str | None,
@@ -96,7 +102,7 @@ def build(
     set_: Overrides = None,
     runner: Runner = "FnApiRunner",
     out: OutFolder = Path("runs"),
-    cache: CachePath = None,
+    cache: CachePlace = None,
     from_: FromStage = None,
     debug: Debug = False,
 ) -> None:
@@ -126,7 +132,7 @@ def build(
     options = BuildOptions(
         base=recipe.resolve().parent,
         out=out,
-        cache=cache or default_cache(),
+        cache=find_cache(cache),
         runner=runner,
         beam_options=tuple(context.args),
         from_stage=from_,
@@ -278,7 +284,7 @@ def solve(
     gold: Annotated[
         str | None, typer.Option(help="The answer, to have solutions verified.")
     ] = None,
-    cache: CachePath = None,
+    cache: CachePlace = None,
     show_tree: Annotated[bool, typer.Option("--tree", help="Print the search tree too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     debug: Debug = False,
@@ -300,7 +306,7 @@ def solve(
 
     options = SolveOptions(
         base=recipe.resolve().parent,
-        cache=cache or default_cache(),
+        cache=find_cache(cache),
         api_key=os.environ.get("BUTWAIT_API_KEY"),
         say=_say,
     )

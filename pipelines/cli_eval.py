@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from butwait.pipelines.terminal import default_cache, say
+from butwait.pipelines.terminal import find_cache, say
 
 
 class RunByDefault(TyperGroup):
@@ -53,8 +53,12 @@ def run(
     ] = "FnApiRunner",
     out: Annotated[Path, typer.Option(help="Folder for run folders.")] = Path("runs"),
     cache: Annotated[
-        Path | None,
-        typer.Option(help="Completion cache file (default: BUTWAIT_CACHE or ~/.cache/butwait)."),
+        str | None,
+        typer.Option(
+            metavar="PLACE",
+            help="Completion cache: a file, or postgresql://user@host/database "
+            "(default: BUTWAIT_CACHE or ~/.cache/butwait).",
+        ),
     ] = None,
     as_json: AsJson = False,
     debug: Debug = False,
@@ -91,7 +95,7 @@ def run(
     options = EvalOptions(
         base=base,
         out=out,
-        cache=cache or default_cache(),
+        cache=find_cache(cache),
         runner=runner,
         beam_options=tuple(context.args),
         api_key=os.environ.get("BUTWAIT_API_KEY"),

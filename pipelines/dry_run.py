@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from butwait.pipelines.cache import SqliteCache
+from butwait.pipelines.cache import open_cache
 from butwait.pipelines.engines import Engine, OpenEngine
 from butwait.pipelines.resolve import Resolved, resolve
 from butwait.pipelines.sampling.engine import open_sampler
@@ -120,7 +120,7 @@ async def _ask(
 ) -> tuple[list[Look], float]:
     opened = OpenEngine(engine)
     begun = time.monotonic()
-    cache = SqliteCache(folder / "cache.sqlite")  # of this look alone: nothing is kept
+    cache = open_cache(folder / "cache.sqlite")  # of this look alone: nothing is kept
     searcher = opened.searcher(resolved.search, cache) if resolved.search is not None else None
     try:
         looks = await asyncio.gather(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from butwait.pipelines.cache import SqliteCache
+from butwait.pipelines.cache import Cache
 from butwait.pipelines.replay import ReplaySampler, recordings_path
 from butwait.pipelines.sampling.engine import Endpoint, make_sampler
 from butwait.schemas.question import Question
@@ -67,7 +67,7 @@ class OpenEngine:
             self._sampler = make_sampler(self._engine.endpoint)
         return self._sampler
 
-    def searcher(self, plan: SearchPlan, cache: SqliteCache) -> Searcher:
+    def searcher(self, plan: SearchPlan, cache: Cache) -> Searcher:
         """Return who searches; without an endpoint, who searches in the cache."""
         from butwait.pipelines.cached import CachedSampler
         from butwait.pipelines.sampling.batches import BatchClient

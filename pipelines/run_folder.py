@@ -141,6 +141,13 @@ class RunFolder:
         is_there = all((self.root / file.name).is_file() for file in record.files)
         return record if is_there else None
 
+    def fingerprint(self, stage: str) -> str | None:
+        """Return the fingerprint of what a stage's folder holds, whole or not; None: nothing."""
+        try:
+            return (self.stage(stage) / "_fingerprint").read_text(encoding="utf-8")
+        except OSError:
+            return None
+
     def begin(self, stage: str, fingerprint: str) -> None:
         """Prepare a stage: keep what an interrupted run of the same fingerprint left, else clear.
 

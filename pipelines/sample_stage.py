@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
+from butwait.pipelines.cache import Place, open_cache
 from butwait.pipelines.engines import Engine
 from butwait.pipelines.open_engines import Engines
 from butwait.pipelines.replay import partition_recordings
 from butwait.pipelines.resolve import Resolved
+from butwait.pipelines.reuse import count_reusable
 from butwait.pipelines.run_folder import RunFolder
 from butwait.pipelines.stages.trajectories import (
     TrajectoriesPlan,
@@ -32,8 +33,8 @@ class SampleStage:
     recipe: Recipe
     resolved: Resolved
     run: RunFolder
-    cache: Path
-    """Completion cache file."""
+    cache: Place
+    """Completion cache."""
     runner: str
     beam_options: tuple[str, ...]
     say: Callable[[str], None]
@@ -96,7 +97,8 @@ class SampleStage:
             The engine with its version, or that the cache alone answered.
         """
         n_blocks = len(blocks_to_do(self.run))
-        self._run_blocks(Engine(self.resolved.identity), f"{self.label} (cache)")
+        if self._may_be_cached():
+            self._run_blocks(Engine(self.resolved.identity), f"{self.label} (cache)")
         left = len(blocks_to_do(self.run))
         if n_blocks and not left:
             self.say(f"{self.label}: every sample was cached; no model is started")
@@ -109,6 +111,19 @@ class SampleStage:
             engine = Engine(self.resolved.identity, endpoint=endpoint, scorer=scorer)
             self._run_blocks(engine, self.label)
             return endpoint.identity.engine
+
+    def _may_be_cached(self) -> bool:
+        """Say how much is reused; return whether the cache may answer a block."""
+        if not self.resolved.ask.sampling.n:
+            return True
+        cache = open_cache(self.cache)
+        reuse = count_reusable(self.run, cache, self.resolved.identity, self.resolved.ask)
+        cache.close()
+        if reuse.n_samples:
+            ask, search = self.resolved.ask, self.resolved.search
+            more = " (what is asked after them is not counted)" * bool(ask.but_wait or search)
+            self.say(f"{self.label}: {reuse.describe()}{more}")
+        return reuse.n_cached > 0 or reuse.is_estimate
 
     def _run_blocks(self, engine: Engine, label: str) -> None:
         plan = TrajectoriesPlan(

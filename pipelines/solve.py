@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from butwait.pipelines.cache import SqliteCache
+from butwait.pipelines.cache import Cache, Place, open_cache
 from butwait.pipelines.engines import Engine, OpenEngine
 from butwait.pipelines.recipe_file import check_recipe, read_document
 from butwait.pipelines.resolve import identify_policy, plan_search
@@ -34,7 +34,7 @@ class SolveOptions:
 
     base: Path
     """Folder that the recipe's relative paths start from."""
-    cache: Path
+    cache: Place
     api_key: str | None
     say: Callable[[str], None]
 
@@ -96,7 +96,7 @@ def solve_question(
         judge = open_scorer(plan.prm, **shared) if plan.prm is not None else nullcontext()
         endpoint, scorer = stack.enter_context(open_together(policy, judge))
         engine = Engine(identity, endpoint=endpoint, scorer=scorer)
-        cache = SqliteCache(options.cache)
+        cache = open_cache(options.cache)
         stack.callback(cache.close)
 
         found = asyncio.run(_search(OpenEngine(engine), plan, cache, question, gold is not None))
@@ -106,7 +106,7 @@ def solve_question(
 
 
 async def _search(
-    opened: OpenEngine, plan: SearchPlan, cache: SqliteCache, question: Question, has_gold: bool
+    opened: OpenEngine, plan: SearchPlan, cache: Cache, question: Question, has_gold: bool
 ) -> SearchOutcome:
     try:
         return await opened.searcher(plan, cache).search(question, has_gold=has_gold)

@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from butwait.pipelines.cache import Place
 
 
 def say(line: str) -> None:
@@ -12,10 +16,16 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
-def default_cache() -> Path:
-    """Return the completion cache: BUTWAIT_CACHE, else the user's cache folder."""
-    named = os.environ.get("BUTWAIT_CACHE")
+def find_cache(named: str | None) -> Place:
+    """Return where the completion cache is: as named, BUTWAIT_CACHE, or the user's cache folder.
+
+    Raises:
+        ConfigError: An address of something that is no cache.
+    """
+    named = named or os.environ.get("BUTWAIT_CACHE")
     if named:
-        return Path(named)
+        from butwait.pipelines.cache import read_place
+
+        return read_place(named)
     home = os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "butwait" / "completions.sqlite"

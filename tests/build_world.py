@@ -64,6 +64,7 @@ def build(
     *,
     out: str = "runs",
     cache: str = "cache.sqlite",
+    place: str | None = None,
     from_stage: str | None = None,
     beam_options: tuple[str, ...] = (),
     say: Callable[[str], None] = lambda line: None,
@@ -72,7 +73,7 @@ def build(
     options = BuildOptions(
         base=folder,
         out=folder / out,
-        cache=folder / cache,
+        cache=place or folder / cache,
         runner=DEFAULT_RUNNER,
         beam_options=beam_options,
         from_stage=from_stage,

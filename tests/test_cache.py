@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from butwait.pipelines.cache import SqliteCache, completion_key, completion_keys
+from butwait.pipelines.cache import (
+    completion_key,
+    completion_keys,
+    describe_request,
+    open_cache,
+)
 from butwait.pipelines.cached import CachedSampler, NotCached
 from butwait.schemas.errors import ConfigError, SamplerError
 from butwait.schemas.record import Message
@@ -90,7 +95,7 @@ def test_a_sample_has_one_key_however_many_are_asked_together(shift: int, index:
 
 
 def test_finished_samples_are_asked_once_and_only_the_missing_ones_again(tmp_path: Path) -> None:
-    cache, engine = SqliteCache(tmp_path / "c.sqlite"), CountingSampler()
+    cache, engine = open_cache(tmp_path / "c.sqlite"), CountingSampler()
     sampler = CachedSampler(engine, cache, IDENTITY)
     first = asyncio.run(sampler.sample(request(n=2)))
     again = asyncio.run(sampler.sample(request(n=5)))
@@ -102,15 +107,15 @@ def test_finished_samples_are_asked_once_and_only_the_missing_ones_again(tmp_pat
 
 def test_a_second_process_finds_what_the_first_stored(tmp_path: Path) -> None:
     path = tmp_path / "c.sqlite"
-    first = SqliteCache(path)
+    first = open_cache(path)
     answers = asyncio.run(CachedSampler(CountingSampler(), first, IDENTITY).sample(request()))
     first.close()
-    alone = CachedSampler(None, SqliteCache(path), IDENTITY)
+    alone = CachedSampler(None, open_cache(path), IDENTITY)
     assert asyncio.run(alone.sample(request())) == answers
 
 
 def test_errors_are_not_stored_and_no_engine_is_an_error(tmp_path: Path) -> None:
-    cache, engine = SqliteCache(tmp_path / "c.sqlite"), CountingSampler()
+    cache, engine = open_cache(tmp_path / "c.sqlite"), CountingSampler()
     engine.fails = True
     with pytest.raises(SamplerError, match="gone"):
         asyncio.run(CachedSampler(engine, cache, IDENTITY).sample(request()))
@@ -119,20 +124,21 @@ def test_errors_are_not_stored_and_no_engine_is_an_error(tmp_path: Path) -> None
 
 
 def test_a_key_keeps_its_first_value(tmp_path: Path) -> None:
-    cache = SqliteCache(tmp_path / "c.sqlite")
+    cache = open_cache(tmp_path / "c.sqlite")
     [one] = asyncio.run(CountingSampler().sample(request(n=1)))
-    cache.put({"k": one})
-    cache.put({"k": one.model_copy(update={"text": "another"})})
+    asked = describe_request(IDENTITY, request(), "e")
+    cache.put({"k": one}, asked)
+    cache.put({"k": one.model_copy(update={"text": "another"})}, asked)
     assert cache.get(["k", "unknown"]) == {"k": one}
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot be opened"):
-        SqliteCache(tmp_path / "file" / "c.sqlite")
+        open_cache(tmp_path / "file" / "c.sqlite")
     (tmp_path / "no.sqlite").write_bytes(b"this is no database at all" * 100)
     with pytest.raises(ConfigError, match=r"no\.sqlite cannot be opened"):
-        SqliteCache(tmp_path / "no.sqlite")
+        open_cache(tmp_path / "no.sqlite")
 
 
 def test_keys_of_all_samples_are_the_keys_of_each() -> None:

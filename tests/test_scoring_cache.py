@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from butwait.pipelines.cache import SqliteCache
+from butwait.pipelines.cache import open_cache
 from butwait.pipelines.cached import NotCached
 from butwait.pipelines.sampling.once import Once
 from butwait.pipelines.scoring.cached import CachedScorer, score_key
@@ -51,11 +51,11 @@ class Slow:
 
 
 def test_a_reward_is_the_same_to_the_last_bit_without_the_model(tmp_path: Path) -> None:
-    cache = SqliteCache(tmp_path / "cache.sqlite")
+    cache = open_cache(tmp_path / "cache.sqlite")
     scorer = CachedScorer(Slow(), cache, IDENTITY, QWEN)
     first = asyncio.run(scorer.score(ask("1 + 1", " = 2")))
     cache.close()
-    alone = CachedScorer(None, SqliteCache(tmp_path / "cache.sqlite"), IDENTITY, QWEN)
+    alone = CachedScorer(None, open_cache(tmp_path / "cache.sqlite"), IDENTITY, QWEN)
     assert asyncio.run(alone.score(ask("1 + 1", " = 2"))) == first == (1.1, 0.9)
     assert (scorer.n_hits, scorer.n_misses, alone.n_hits) == (0, 1, 1)
     with pytest.raises(NotCached, match="a prefix of 1 steps of q"):
@@ -67,7 +67,7 @@ def test_a_prefix_that_many_ask_for_at_once_is_scored_once(tmp_path: Path) -> No
         return await asyncio.gather(*[scorer.score(ask("a", question_id=f"{i}")) for i in range(9)])
 
     inner = Slow()
-    scorer = CachedScorer(inner, SqliteCache(tmp_path / "c"), IDENTITY, QWEN)
+    scorer = CachedScorer(inner, open_cache(tmp_path / "c"), IDENTITY, QWEN)
     assert len(set(asyncio.run(work()))) == 1
     assert len(inner.asked) == 1 and (scorer.n_hits, scorer.n_misses) == (8, 1)
 
@@ -79,7 +79,7 @@ def test_an_error_reaches_all_who_asked_and_is_not_kept(tmp_path: Path) -> None:
 
     inner = Slow()
     inner.fail = True
-    scorer = CachedScorer(inner, SqliteCache(tmp_path / "c"), IDENTITY, QWEN)
+    scorer = CachedScorer(inner, open_cache(tmp_path / "c"), IDENTITY, QWEN)
     assert [type(error) for error in asyncio.run(work())] == [RequestRefused] * 3
     inner.fail = False
     assert asyncio.run(scorer.score(ask("a"))) == (0.1 + 0.2,)
@@ -93,7 +93,7 @@ def test_an_asker_that_is_cancelled_takes_nothing_from_the_others(tmp_path: Path
         tasks[0].cancel()
         return await asyncio.gather(*tasks, return_exceptions=True)
 
-    scorer = CachedScorer(Slow(), SqliteCache(tmp_path / "c"), IDENTITY, QWEN)
+    scorer = CachedScorer(Slow(), open_cache(tmp_path / "c"), IDENTITY, QWEN)
     answers = asyncio.run(work())
     assert isinstance(answers[0], asyncio.CancelledError)
     assert answers[1:] == [(0.1 + 0.2,)] * 2

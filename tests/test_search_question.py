@@ -23,6 +23,7 @@ from search_world import (
     tell_whole,
 )
 
+from butwait.pipelines.cache.asked import Asked
 from butwait.pipelines.cached import NotCached
 from butwait.pipelines.sampling.steps import Grown, StepSampler
 from butwait.schemas.errors import RequestRefused, SamplerError
@@ -119,7 +120,7 @@ class Memory:
     def get(self, keys: Sequence[str]) -> dict[str, Completion]:
         return {key: self.items[key] for key in keys if key in self.items}
 
-    def put(self, items: Mapping[str, Completion]) -> None:
+    def put(self, items: Mapping[str, Completion], asked: Asked) -> None:
         for key, item in items.items():
             self.items.setdefault(key, item)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.search.questions import make_plan
 from benchmarks.search.setting import TEMPERATURE
-from butwait.pipelines.cache import SqliteCache
+from butwait.pipelines.cache import Cache
 from butwait.pipelines.sampling.batches import BatchClient
 from butwait.pipelines.sampling.steps import StepSampler
 from butwait.pipelines.sampling.vllm_client import VllmClient
@@ -103,7 +103,7 @@ class Bench:
     questions: Sequence[Question]
     client: VllmClient
     scorers: Mapping[str, ScorerEndpoint]
-    cache: SqliteCache
+    cache: Cache
     say: Callable[[str], None]
 
     async def run(self, cells: Sequence[Cell], until: float) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.search.questions import make_plan, make_question
 from benchmarks.search.setting import WORK, Clock, Job, peak_mb, read_job, write_result
-from butwait.pipelines.cache import SqliteCache
+from butwait.pipelines.cache import open_cache
 from butwait.pipelines.sampling.batches import BatchClient
 from butwait.pipelines.sampling.connect import connect
 from butwait.pipelines.sampling.http import Asker
@@ -76,7 +76,7 @@ async def run(job: Job) -> dict[str, Any]:
     )
     client = connect(job["url"], job["model"])
     batches = BatchClient(client)
-    cache = SqliteCache(Path(tempfile.mkdtemp(dir=WORK)) / "cache.sqlite")
+    cache = open_cache(Path(tempfile.mkdtemp(dir=WORK)) / "cache.sqlite")
     steps = StepSampler(batches, cache, client.identity)
     scorer: Scorer = FreeScorer()
     if endpoint is not None:

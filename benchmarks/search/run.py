@@ -41,7 +41,7 @@ from benchmarks.search.speed import (
     find_server,
     run_side,
 )
-from butwait.pipelines.cache import SqliteCache
+from butwait.pipelines.cache import open_cache
 from butwait.pipelines.sampling.engine import make_sampler
 from butwait.pipelines.sampling.vllm_client import VllmClient
 from butwait.transforms.prompts import system_prompt
@@ -137,7 +137,7 @@ def measure_accuracy(
     """All cells that there is time for."""
     client = make_sampler(servers.policy)
     assert isinstance(client, VllmClient)
-    cache = SqliteCache(WORK / "cache.sqlite")
+    cache = open_cache(WORK / "cache.sqlite")
     bench = Bench(read_questions(options.questions), client, servers.scorers, cache, say)
     until = time.monotonic() + 60 * options.minutes
     try:

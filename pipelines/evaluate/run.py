@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from butwait.pipelines.cache import SqliteCache
+from butwait.pipelines.cache import Place, open_cache
 from butwait.pipelines.evaluate.arms import (
     Arm,
     list_arms,
@@ -48,8 +48,8 @@ class EvalOptions:
     """Folder that the recipe's relative paths start from."""
     out: Path
     """Folder of run folders."""
-    cache: Path
-    """Completion cache file."""
+    cache: Place
+    """Completion cache."""
     runner: str
     beam_options: tuple[str, ...]
     api_key: str | None
@@ -81,7 +81,7 @@ def run_evaluation(recipe: EvalRecipe, options: EvalOptions) -> Path:
     touched = find_touched(recipe, benchmarks, options.base, options.say)
     run = RunFolder(options.out / recipe.name)
     # Whatever cannot be opened is found before anything is sampled.
-    SqliteCache(options.cache).close()
+    open_cache(options.cache).close()
     with run.held():
         _begin(
             run.root, recipe, planned, [_record(run.root, b, *touched) for b in benchmarks.values()]

@@ -17,7 +17,7 @@ from butwait.pipelines.sampling.gather import Gather
 from butwait.pipelines.sampling.vllm_client import VllmClient
 from butwait.pipelines.sampling.wire import read_unseeded, write_sampling
 from butwait.schemas.errors import RequestRefused
-from butwait.schemas.sampling import Completion, SampleRequest, SamplingParameters
+from butwait.schemas.sampling import Completion, ModelIdentity, SampleRequest, SamplingParameters
 
 MAX_BATCH = 128
 """Samples a request: 64 to 256 were equally fast on two cores, 32 slower (docs/search.md)."""
@@ -52,6 +52,11 @@ class BatchClient:
         self._gather: Gather[Item, Completion] = Gather(
             self._send, max_batch=max_batch, max_in_flight=max_in_flight
         )
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """Which weights the server has."""
+        return self._client.identity
 
     async def sample_each(
         self, request: SampleRequest, indices: Sequence[int]

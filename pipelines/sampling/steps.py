@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from butwait.pipelines.cache import CompletionCache, completion_keys
+from butwait.pipelines.cache import CompletionCache, completion_keys, describe_request
 from butwait.pipelines.cached import NotCached
 from butwait.pipelines.sampling.batches import BatchClient
 from butwait.schemas.errors import RequestRefused
@@ -72,7 +72,8 @@ class StepSampler:
             answers.update(zip(missing, fresh, strict=True))
             done = {c.index: c for c in fresh if isinstance(c, Completion)}
             if done and self._cache is not None:
-                self._cache.put({keys[i]: c for i, c in done.items()})
+                asked = describe_request(self._identity, request, self._engine.identity.engine)
+                self._cache.put({keys[i]: c for i, c in done.items()}, asked)
         # The index belongs to this request: another may have stored the same sample.
         return [_number(answers[i], i) for i in range(request.n)]
 

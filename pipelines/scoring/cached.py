@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from butwait.pipelines.cache import ScoreCache, hash_shape
+from butwait.pipelines.cache import ScoreCache, describe_score, hash_shape
 from butwait.pipelines.cached import NotCached
 from butwait.pipelines.sampling.once import Once
 from butwait.pipelines.scoring.layouts import list_parameters
@@ -97,5 +97,9 @@ class CachedScorer:
     async def _ask(self, inner: Scorer, key: str, request: ScoreRequest) -> tuple[float, ...]:
         self.n_misses += 1
         rewards = await inner.score(request)
-        self._cache.put_scores({key: rewards})
+        parameters = list_parameters(self._prm)
+        asked = describe_score(
+            self._identity, parameters, request.question_id, inner.identity.engine
+        )
+        self._cache.put_scores({key: rewards}, asked)
         return rewards

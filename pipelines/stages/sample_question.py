@@ -93,6 +93,32 @@ def sample_request(question: Question, plan: AskPlan, n: int) -> SampleRequest:
     )
 
 
+def continuation_request(
+    base: SampleRequest, plan: AskPlan, prefix: str, round_: int, place: int
+) -> SampleRequest:
+    """Return the request for one continuation.
+
+    Args:
+        base: The request for the question's fresh samples.
+        plan: With a ``but_wait`` section.
+        prefix: What has been said so far, with the phrase.
+        round_: 0-based.
+        place: Of the source among those that are continued.
+    """
+    assert plan.but_wait is not None
+    step = f"continue-{round_}"
+    max_tokens = plan.but_wait.max_tokens or plan.sampling.max_tokens
+    return base.model_copy(
+        update={
+            "step": step,
+            "prefix": prefix,
+            "n": 1,
+            "seed": derive_seed(plan.run_seed, base.question_id, f"{step}-{place}"),
+            "parameters": plan.parameters.model_copy(update={"max_tokens": max_tokens}),
+        }
+    )
+
+
 async def sample_question(
     question: Question, sampler: Sampler, plan: AskPlan, n: int | None = None
 ) -> Outcome:
@@ -138,24 +164,13 @@ async def _continue(
     """Continue one thought ``n_waits`` times; a refusal or a text that cannot go on ends it."""
     assert plan.but_wait is not None
     between = joiner(plan.but_wait.phrase)
-    max_tokens = plan.but_wait.max_tokens or plan.sampling.max_tokens
-    parameters = plan.parameters.model_copy(update={"max_tokens": max_tokens})
     done: list[Trajectory] = []
     parent, text = source, source.text
     for round_ in range(plan.but_wait.n_waits):
         before = continuation_prefix(text, parent.finish_reason)
         if not before:
             break
-        step = f"continue-{round_}"
-        request = base.model_copy(
-            update={
-                "step": step,
-                "prefix": before + between,
-                "n": 1,
-                "seed": derive_seed(plan.run_seed, question.id, f"{step}-{place}"),
-                "parameters": parameters,
-            }
-        )
+        request = continuation_request(base, plan, before + between, round_, place)
         try:
             [completion] = await sampler.sample(request)
         except RequestRefused as refusal:

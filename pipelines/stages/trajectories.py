@@ -21,7 +21,7 @@ import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
-from butwait.pipelines.cache import SqliteCache
+from butwait.pipelines.cache import Place, open_cache
 from butwait.pipelines.cached import CachedSampler, NotCached
 from butwait.pipelines.engines import Engine, OpenEngine
 from butwait.pipelines.failures import reported
@@ -75,7 +75,7 @@ class TrajectoriesPlan:
     run: RunFolder
     ask: AskPlan
     engine: Engine
-    cache: Path
+    cache: Place
     max_in_flight: int
     search: SearchPlan | None = None
     """The search beside the samples, where the recipe asks for one."""
@@ -93,7 +93,7 @@ class SampleBlocks(beam.DoFn):  # type: ignore[misc]
         self._thread = threading.Thread(target=self._loop.run_forever, name="sampling", daemon=True)
         self._thread.start()
         with reported(self._plan.run.status):
-            self._cache = SqliteCache(self._plan.cache)
+            self._cache = open_cache(self._plan.cache)
         self._open = OpenEngine(self._plan.engine)
         self._searcher = None
         if self._plan.search is not None:
