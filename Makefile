@@ -121,6 +121,10 @@ bench-train: setup ## our trainer against TRL used directly
 bench-search: setup $(BENCH_VENV)/.installed ## search methods: accuracy, speed against its_hub, statistics
 	$(BIN)/python -m benchmarks.search.run --peer-python $(BENCH_VENV)/bin/python $(BENCH)
 
+.PHONY: bench-cache
+bench-cache: setup ## the completion cache: bytes and microseconds a sample
+	$(BIN)/python -m benchmarks.cache $(BENCH)
+
 .PHONY: bench-coverage
 bench-coverage: setup ## how often the 95 % intervals hold the truth, to docs/benchmarks.md
 	$(BIN)/python -m benchmarks.coverage $(BENCH)
