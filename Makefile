@@ -125,6 +125,10 @@ bench-search: setup $(BENCH_VENV)/.installed ## search methods: accuracy, speed 
 bench-scale: setup ## builds of 10,000 to 1,000,000 questions: memory, time a question (hours)
 	$(BIN)/python -m benchmarks.scale.run $(BENCH)
 
+.PHONY: bench-cache
+bench-cache: setup ## the completion cache: bytes and microseconds a sample
+	$(BIN)/python -m benchmarks.cache $(BENCH)
+
 .PHONY: bench-coverage
 bench-coverage: setup ## how often the 95 % intervals hold the truth, to docs/benchmarks.md
 	$(BIN)/python -m benchmarks.coverage $(BENCH)
