@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from butwait.evals.cells import NO_CLASS, ArmCells, Outcome
-from butwait.evals.intervals import logit_interval
+from butwait.evals.intervals import clustered_error, logit_interval, two_level_bootstrap
 from butwait.evals.metrics import Scores, best_at_k, majority_at_k, problem_scores
 from butwait.evals.statistics import Estimate
 from butwait.schemas.eval_cell import PLAIN
 from butwait.schemas.eval_run import ArmRecord
+
+_SEED = 0  # of the bootstrap: the same cells print the same interval
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,10 @@ class ArmScore:
     passed: Scores | None
     """pass@k by problem."""
     expected_at_1: Estimate
+    bootstrap: Estimate
+    """expected@1 with the two-level bootstrap's interval."""
+    standard_error: float | None
+    """Clustered by problem; None for one problem."""
     pass_at_k: Estimate | None
     maj_at_k: Estimate | None
     best_at_k: Estimate | None
@@ -129,6 +135,8 @@ def score_arm(cells: ArmCells, k: int | None = None) -> ArmScore:
         shares=shares,
         passed=passed,
         expected_at_1=logit_interval(shares),
+        bootstrap=two_level_bootstrap(counts, n, np.random.default_rng(_SEED)),
+        standard_error=clustered_error(shares) if len(shares) > 1 else None,
         pass_at_k=None if passed is None else logit_interval(passed),
         maj_at_k=_estimate(_majorities(cells, right, wanted)),
         best_at_k=_estimate(_bests(cells, right, wanted)),

@@ -45,9 +45,10 @@ _BY_VERDICT = {
 _COLUMNS = [
     "problem_id", "sample_index", "prompt", "method", "parameters", "verdict", "failure",
     "answer_class", "prm_score", "n_tokens", "n_spent", "n_transitions", "n_backtracks",
-    "first_verdict", "any_right",
+    "first_verdict", "any_right", "text",
 ]  # fmt: skip
 NO_CLASS = -1
+_BATCH = 256  # texts may be long
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ class ArmCells:
     """Whether the text was right before its first transition: 1, 0, or -1 for not told."""
     any_right: NDArray[np.int8]
     """Whether a search holds a right solution: 1, 0, or -1 for samples."""
+    is_blank: NDArray[np.bool_]
+    """Whether there is a sample, and it has no text."""
 
     @property
     def n_missing(self) -> int:
@@ -80,9 +83,9 @@ class ArmCells:
 
     @property
     def is_silent(self) -> bool:
-        """Whether the model returned nothing at all."""
+        """Whether the model returned nothing at all: an end token is no text."""
         exists = self.outcomes > Outcome.ERRORED
-        return bool(exists.any()) and int(self.n_tokens[exists].sum()) == 0
+        return bool(exists.any()) and bool(self.is_blank[exists].all())
 
     @property
     def touched(self) -> NDArray[np.bool_]:
@@ -152,8 +155,10 @@ def read_arm(
     path = run / record.file
     if path.is_file():
         places = {problem: place for place, problem in enumerate(problems)}
-        for row in pq.read_table(path, columns=_COLUMNS).to_pylist():
-            _put(cells, places, row, path)
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=_BATCH, columns=_COLUMNS):
+                for row in batch.to_pylist():
+                    _put(cells, places, row, path)
     return cells
 
 
@@ -180,6 +185,7 @@ def _empty(record: ArmRecord, benchmark: BenchmarkRecord, problems: tuple[str, .
         n_backtracks=np.zeros(shape, dtype=np.int64),
         first=np.full(shape, -1, dtype=np.int8),
         any_right=np.full(shape, -1, dtype=np.int8),
+        is_blank=np.zeros(shape, dtype=np.bool_),
     )
 
 
@@ -209,6 +215,7 @@ def _put(cells: ArmCells, places: dict[str, int], row: dict[str, Any], path: Pat
     cells.outcomes[at] = Outcome.ERRORED if failed else verdict
     cells.classes[at] = NO_CLASS if row["answer_class"] is None else row["answer_class"]
     cells.prm[at] = np.nan if row["prm_score"] is None else row["prm_score"]
+    cells.is_blank[at] = not failed and not row["text"].strip()
     for name in ("n_tokens", "n_spent", "n_transitions", "n_backtracks"):
         getattr(cells, name)[at] = row[name]
     if row["first_verdict"] is not None:

@@ -37,6 +37,12 @@ def describe_score(score: ArmScore) -> list[str]:
         f"{record.n_problems} problems x {record.n_samples}",
         _line(name_main(score), score.expected_at_1, f"{score.n_correct}/{score.n_cells}"),
     ]
+    if score.standard_error is not None:
+        low, high = 100 * score.bootstrap.low, 100 * score.bootstrap.high
+        lines.append(
+            f"    clustered standard error {100 * score.standard_error:.1f}, two-level bootstrap "
+            f"[{low:.1f}, {high:.1f}]"
+        )
     solved = f"{score.n_solved}/{record.n_problems}" if score.k == record.n_samples else ""
     if score.pass_at_k is not None:
         lines.append(_line(f"pass@{score.k} (unbiased)", score.pass_at_k, solved))

@@ -124,6 +124,8 @@ def score_record(score: ArmScore) -> dict[str, Any]:
         "k": score.k,
         "metric": name_main(score),
         "expected_at_1": asdict(score.expected_at_1),
+        "clustered_standard_error": score.standard_error,
+        "expected_at_1_two_level_bootstrap": asdict(score.bootstrap),
         "pass_at_k": _plain(score.pass_at_k),
         "maj_at_k": _plain(score.maj_at_k),
         "best_at_k_by_prm": _plain(score.best_at_k),

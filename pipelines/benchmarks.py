@@ -140,7 +140,7 @@ def _read(name: str, place: Place, column: str, only: Mapping[str, object]) -> F
     targets = tuple(
         Target(name, choose_id(record, row), problem)
         for row, record in _records(place, columns)
-        if _is_wanted(record, only) and (problem := as_text(look_up(record, column)))
+        if is_wanted(record, only) and (problem := as_text(look_up(record, column)))
     )
     if not targets:
         raise SourceError(f"benchmark {name}: {place.dataset} has no row with a problem")
@@ -155,5 +155,6 @@ def _records(place: Place, columns: tuple[str, ...]) -> Iterator[tuple[int, Mapp
             yield row, record
 
 
-def _is_wanted(record: Mapping[str, Any], only: Mapping[str, object]) -> bool:
+def is_wanted(record: Mapping[str, Any], only: Mapping[str, object]) -> bool:
+    """Whether a row is one of the benchmark's problems: all named columns have these values."""
     return all(look_up(record, column) == value for column, value in only.items())

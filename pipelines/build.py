@@ -60,6 +60,11 @@ def build_dataset(recipe: Recipe, options: BuildOptions) -> RunFolder:
     begun = time.time()
     resolved = resolve(recipe, options.base)
     run = RunFolder(options.out / recipe.name)
+    if (run.root / "cells").is_dir():
+        raise ConfigError(
+            f"{run.root} is the folder of an evaluation; give the build another name "
+            "(--set name=...)"
+        )
     # Whatever cannot be opened is found before anything is read or sampled.
     open_cache(options.cache).close()
     with run.held():

@@ -228,10 +228,29 @@ def export(
       butwait eval export runs/pocket-eval --out samples.jsonl --style lm-eval
       butwait eval export runs/pocket-eval --out details.jsonl --style lighteval
     """
-    from butwait.pipelines.evaluate.export import STYLES, export_cells
-    from butwait.schemas.errors import ConfigError
-
-    if style not in STYLES:
-        raise ConfigError(f"style {style!r} is none of {', '.join(STYLES)}")
     n_lines = export_cells(run, out, style)
     say(f"{out}: {n_lines} lines")
+
+
+def export_cells(run: Path, out: Path, style: str) -> int:
+    """Write the cells of an evaluation run for the tools that read another's logs.
+
+    Args:
+        run: Evaluation run.
+        out: A ``.jsonl`` file for all arms together; any other name is a folder, with one file an
+            arm, named as the tool names its own.
+        style: ``lm-eval``, ``lighteval`` or ``plain``.
+
+    Returns:
+        Lines written.
+
+    Raises:
+        ConfigError: No evaluation, cells that do not belong together, or an unknown style.
+    """
+    from butwait.evals.export import read_logs
+    from butwait.pipelines.tables import write_lines
+
+    logs = read_logs(run, style)
+    if out.suffix == ".jsonl":
+        return write_lines(out, (line for log in logs for line in log.lines))
+    return sum(write_lines(out / log.path, log.lines) for log in logs)

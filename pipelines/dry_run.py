@@ -8,17 +8,14 @@ import itertools
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from butwait.pipelines.cache import open_cache
 from butwait.pipelines.engines import Engine, OpenEngine
+from butwait.pipelines.open_engines import FreshEngines
 from butwait.pipelines.resolve import Resolved, resolve
-from butwait.pipelines.sampling.engine import open_sampler
-from butwait.pipelines.sampling.together import open_together
-from butwait.pipelines.scoring.engine import open_scorer
 from butwait.pipelines.search.finish import SearchOutcome
 from butwait.pipelines.search.searcher import Searcher
 from butwait.pipelines.sources import plan_pieces, read_piece
@@ -97,16 +94,9 @@ def _sample(
             engine = Engine(resolved.identity, recordings=folder, n_replayed=recipe.replay.n)
             return asyncio.run(_ask(engine, resolved, questions, recipe.shards, folder))
         assert recipe.model is not None
-        shared: dict[str, Any] = {
-            "base": options.base,
-            "log_dir": folder,
-            "say": options.say,
-            "api_key": options.api_key,
-        }
         prm = resolved.search.prm if resolved.search is not None else None
-        policy = open_sampler(recipe.model, recipe.server, **shared)
-        judge = open_scorer(prm, **shared) if prm is not None else nullcontext()
-        with open_together(policy, judge) as (endpoint, scorer):
+        engines = FreshEngines(options.base, folder, say=options.say, api_key=options.api_key)
+        with engines.open(recipe.model, recipe.server, prm) as (endpoint, scorer):
             engine = Engine(resolved.identity, endpoint=endpoint, scorer=scorer)
             return asyncio.run(_ask(engine, resolved, questions, recipe.shards, folder))
 

@@ -27,13 +27,14 @@ from butwait.schemas import (
     recipe_rows,
     recipe_search,
     recipe_sections,
+    recipe_source,
     recipe_train,
 )
 
 SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("the recipe", recipe.Recipe),
-    ("sources: [...]", recipe.SourceSpec),
-    ("sources.columns", recipe.Columns),
+    ("sources: [...]", recipe_source.SourceSpec),
+    ("sources.columns", recipe_source.Columns),
     ("decontaminate", recipe_decontaminate.DecontaminateSpec),
     ("decontaminate.against: [...]", benchmark.BenchmarkSpec),
     ("model", recipe_sections.ModelSpec),

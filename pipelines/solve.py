@@ -6,18 +6,16 @@ import asyncio
 import json
 import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from butwait.pipelines.cache import Cache, Place, open_cache
 from butwait.pipelines.engines import Engine, OpenEngine
+from butwait.pipelines.open_engines import FreshEngines
 from butwait.pipelines.recipe_file import check_recipe, read_document
 from butwait.pipelines.resolve import identify_policy, plan_search
-from butwait.pipelines.sampling.engine import open_sampler
-from butwait.pipelines.sampling.together import open_together
-from butwait.pipelines.scoring.engine import open_scorer
 from butwait.pipelines.search.finish import SearchOutcome
 from butwait.pipelines.search.question import SearchPlan
 from butwait.pipelines.tree_view import outline, summary
@@ -86,15 +84,9 @@ def solve_question(
     assert plan is not None and recipe.model is not None
     with ExitStack() as stack:
         logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="butwait-solve-")))
-        shared: dict[str, Any] = {
-            "base": options.base,
-            "log_dir": logs,
-            "say": options.say,
-            "api_key": options.api_key,
-        }
-        policy = open_sampler(recipe.model, recipe.server, **shared)
-        judge = open_scorer(plan.prm, **shared) if plan.prm is not None else nullcontext()
-        endpoint, scorer = stack.enter_context(open_together(policy, judge))
+        engines = FreshEngines(options.base, logs, say=options.say, api_key=options.api_key)
+        opened = engines.open(recipe.model, recipe.server, plan.prm)
+        endpoint, scorer = stack.enter_context(opened)
         engine = Engine(identity, endpoint=endpoint, scorer=scorer)
         cache = open_cache(options.cache)
         stack.callback(cache.close)

@@ -15,8 +15,7 @@ from butwait.schemas.recipe_decontaminate import DecontaminateField, Decontamina
 from butwait.schemas.recipe_rows import TREE_TRANSFORMS, ButWaitSpec, RowsSpec
 from butwait.schemas.recipe_search import PrmSpec, SearchSpec, explain_search
 from butwait.schemas.recipe_sections import ModelSpec, Section, ServerField, ServerSpec
-from butwait.schemas.recipe_source import Columns as Columns
-from butwait.schemas.recipe_source import SourceSpec as SourceSpec
+from butwait.schemas.recipe_source import SourceSpec
 
 
 class SamplingSpec(Section):

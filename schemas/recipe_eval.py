@@ -14,9 +14,10 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from butwait.schemas.benchmark import BenchmarkField
-from butwait.schemas.recipe import SourceSpec, VerifySpec
+from butwait.schemas.recipe import VerifySpec
 from butwait.schemas.recipe_search import PrmSpec, SearchSpec, explain_search
 from butwait.schemas.recipe_sections import ModelSpec, Section, ServerField, ServerSpec
+from butwait.schemas.recipe_source import SourceSpec
 from butwait.schemas.recipe_train import RecipeName
 
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]

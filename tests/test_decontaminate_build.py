@@ -20,7 +20,8 @@ from butwait.pipelines.tables import read_records
 from butwait.schemas.benchmark import BenchmarkSpec
 from butwait.schemas.dead_letter import DeadLetter
 from butwait.schemas.errors import ConfigError, SourceError
-from butwait.schemas.recipe import Recipe, SourceSpec
+from butwait.schemas.recipe import Recipe
+from butwait.schemas.recipe_source import SourceSpec
 from butwait.transforms.decontaminate import Target
 from tests.build_world import add, build, dataset_bytes, recipe_document, write_questions
 from tests.fake_openai import FakeOpenAI

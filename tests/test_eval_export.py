@@ -10,12 +10,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-import yaml
 
-from butwait.pipelines.evaluate.export import Style, export_cells
-from butwait.pipelines.tables import write_records
+from butwait.evals.export import Style
+from butwait.pipelines.cli_eval import export_cells
+from butwait.pipelines.tables import write_records, write_text
 from butwait.schemas.errors import ConfigError
 from butwait.schemas.eval_cell import EvalCell
+from butwait.schemas.eval_run import ArmRecord, BenchmarkRecord, EvalManifest
 from butwait.schemas.question import Question
 
 N = 4
@@ -93,14 +94,35 @@ CELLS = [
 ]  # fmt: skip
 
 
+def arm(method: str, n: int) -> ArmRecord:
+    return ArmRecord(
+        benchmark="toy", n_problems=4, n_samples=n, model="phi-4", model_id="microsoft/phi-4",
+        model_revision=None, arm="-", checkpoint="-", note="", prompt="bespoke", method=method,
+        parameters='{"max_tokens":64,"n":4,"temperature":0.8,"top_p":1.0}', is_base=True,
+        file=f"cells/toy/phi-4--bespoke--{method}.parquet", fingerprint="f",
+    )  # fmt: skip
+
+
+def write_manifest(folder: Path, n: int = N, n_searches: int = 1) -> None:
+    benchmark = BenchmarkRecord(
+        name="toy", dataset="toy", revision="r", n_problems=4, file="benchmarks/toy.parquet"
+    )
+    manifest = EvalManifest(
+        name="toy", butwait_version="0", git_commit=None, begun="2026-01-01T00:00:00+00:00",
+        seed=0, verifier_version="1", benchmarks=(benchmark,),
+        arms=(arm("sample", n), arm("particle-8", n_searches)),
+    )  # fmt: skip
+    write_text(folder / "manifest.json", manifest.model_dump_json())
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     folder = tmp_path / "run"
     write_records(folder / "benchmarks" / "toy.parquet", map(question, range(4)), Question)
-    arm = folder / "cells" / "toy" / "phi-4--bespoke--sample.parquet"
-    write_records(arm, CELLS, EvalCell)
+    write_records(folder / arm("sample", N).file, CELLS, EvalCell)
     search = [cell(i, 0, "correct", method="particle-8", any_right=True) for i in range(3)]
-    write_records(arm.with_name("phi-4--bespoke--particle-8.parquet"), search, EvalCell)
+    write_records(folder / arm("particle-8", 1).file, search, EvalCell)
+    write_manifest(folder)
     return folder
 
 
@@ -273,7 +295,7 @@ def test_plain_lines_are_the_cells_and_the_missing_ones(run: Path) -> None:
 def test_a_folder_gets_one_file_an_arm_named_as_the_tools_name_theirs(run: Path) -> None:
     for style, stem in (("lm-eval", "samples"), ("lighteval", "details"), ("plain", "samples")):
         out = run / style
-        assert export_cells(run, out, style) == sum(  # type: ignore[arg-type]
+        assert export_cells(run, out, style) == sum(
             path.read_bytes().count(b"\n") for path in out.rglob("*.jsonl")
         )
         found = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
@@ -282,20 +304,19 @@ def test_a_folder_gets_one_file_an_arm_named_as_the_tools_name_theirs(run: Path)
         assert re.fullmatch(rf"phi-4--bespoke--sample/{stem}_toy_{time}\.jsonl", found[1])
 
 
-def test_the_recipe_says_how_many_samples_there_should_be(run: Path) -> None:
-    recipe = {
-        "name": "toy",
-        "models": [{"name": "phi-4", "id": "microsoft/phi-4"}],
-        "benchmarks": [{"name": "toy", "path": "toy.jsonl"}],
-        "sampling": {"n": 6},
-        "searches": [{"method": "self_consistency", "budget": 8}],
-        "repeats": 2,
-    }
-    (run / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+def test_the_manifest_says_how_many_samples_there_should_be(run: Path) -> None:
+    write_manifest(run, n=6, n_searches=2)
     lines = export(run, "lm-eval")
     assert {len(line["resps"][0]) for line in by_arm(lines, "sample")} == {6}
     assert {len(line["resps"][0]) for line in by_arm(lines, "particle-8")} == {2}
     assert [line["exact_match"] for line in by_arm(lines, "sample")] == [2 / 6, 1 / 6, 2 / 6, 0]
+
+
+def test_an_arm_of_which_nothing_was_sampled_has_all_its_lines(run: Path) -> None:
+    (run / arm("sample", N).file).unlink()
+    lines = by_arm(export(run, "lm-eval"), "sample")
+    assert [line["exact_match"] for line in lines] == [0.0] * 4
+    assert lines[0]["butwait"]["failures"] == ["missing"] * N
 
 
 def test_the_same_cells_give_the_same_bytes(run: Path) -> None:
@@ -306,18 +327,18 @@ def test_the_same_cells_give_the_same_bytes(run: Path) -> None:
 
 def test_what_is_no_evaluation_is_refused_and_nothing_is_left_behind(run: Path) -> None:
     out = run / "out.jsonl"
-    with pytest.raises(ConfigError, match="holds no cells"):
+    with pytest.raises(ConfigError, match="is no evaluation run"):
         export_cells(run / "nothing", out, "plain")
     with pytest.raises(ConfigError, match="none of lm-eval, lighteval, plain"):
-        export_cells(run, out, "other")  # type: ignore[arg-type]
-    arm = run / "cells" / "toy" / "phi-4--bespoke--sample.parquet"
-    write_records(arm, [CELLS[0], CELLS[0]], EvalCell)
-    with pytest.raises(ConfigError, match="two cells of number 0"):
+        export_cells(run, out, "other")
+    file = run / arm("sample", N).file
+    write_records(file, [CELLS[0], CELLS[0]], EvalCell)
+    with pytest.raises(ConfigError, match="a second cell of number 0"):
         export_cells(run, out, "plain")
-    write_records(arm, [cell(9, 0, "correct")], EvalCell)
+    write_records(file, [cell(9, 0, "correct")], EvalCell)
     with pytest.raises(ConfigError, match="q9 is not in benchmark toy"):
         export_cells(run, out, "plain")
     (run / "benchmarks" / "toy.parquet").unlink()
     with pytest.raises(ConfigError, match=r"toy\.parquet does not exist"):
         export_cells(run, out, "plain")
-    assert [path.name for path in run.iterdir() if path.is_file()] == []
+    assert [path.name for path in run.iterdir() if path.is_file()] == ["manifest.json"]

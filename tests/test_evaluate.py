@@ -18,7 +18,7 @@ from butwait.pipelines.tables import read_records
 from butwait.schemas.benchmark import BenchmarkSpec, fill_benchmark, find_benchmark
 from butwait.schemas.errors import ButwaitError, ConfigError, SamplerError, SourceError
 from butwait.schemas.eval_cell import EvalCell
-from tests.build_world import add, write_questions
+from tests.build_world import add, build, recipe_document, write_questions
 from tests.eval_world import COLUMNS, eval_document, evaluate
 from tests.fake_openai import FakeOpenAI
 
@@ -163,21 +163,36 @@ def test_problems_that_a_model_was_trained_on_are_marked_and_scored_without(
     [score] = scores(run)
     assert score.n_touched == 1 and score.untouched is not None
     [benchmark] = json.loads((run / "manifest.json").read_text())["benchmarks"]
-    assert benchmark["checked_against"] == ["train.jsonl"]
+    [searched] = benchmark["checked_against"]
+    assert searched.startswith("train.jsonl at sha256:")
     [evidence] = benchmark["touched"].values()
     assert "train.jsonl" in evidence
+    said: list[str] = []
+    evaluate(tmp_path, document, said.append)
+    assert not any("benchmark problems" in line for line in said)  # not searched again
+    assert scores(run)[0].n_touched == 1
 
 
 def test_a_model_that_returns_nothing_is_refused_in_a_comparison(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     write_questions(tmp_path / "sums.jsonl", 3)
-    with FakeOpenAI(lambda payload, index: "").running() as server:
+    with FakeOpenAI(lambda payload, index: " ").running() as server:
         run = evaluate(tmp_path, eval_document(server.url))
     assert run_command(["score", str(run)]) == 0
     assert "RETURNED NOTHING" in capfd.readouterr().out
     assert run_command(["compare", str(run)]) == 2
     assert "returned nothing" in capfd.readouterr().err
+
+
+def test_the_folder_of_a_build_is_left_alone(tmp_path: Path, server: FakeOpenAI) -> None:
+    write_questions(tmp_path / "sums.jsonl", 3)
+    build(tmp_path, recipe_document(server.url))
+    with pytest.raises(ConfigError, match="folder of a build or a training"):
+        evaluate(tmp_path, eval_document(server.url, name="sums"))
+    evaluate(tmp_path, eval_document(server.url))
+    with pytest.raises(ConfigError, match="folder of an evaluation"):
+        build(tmp_path, recipe_document(server.url, name="exam"))
 
 
 def test_greedy_takes_one_sample_at_temperature_zero(tmp_path: Path, server: FakeOpenAI) -> None:

@@ -24,7 +24,7 @@ from butwait.pipelines.stages.questions import QuestionsPlan, make_questions
 from butwait.pipelines.summary import read_ledger
 from butwait.pipelines.tables import read_columns, read_records
 from butwait.schemas.dead_letter import DeadLetter
-from butwait.schemas.recipe import Columns, SourceSpec
+from butwait.schemas.recipe_source import Columns, SourceSpec
 from butwait.schemas.row import SftRow
 from butwait.transforms.verify import compare, verify
 from tests.build_world import build

@@ -24,7 +24,7 @@ from butwait.pipelines.sources import (
 from butwait.schemas.dead_letter import DeadLetter
 from butwait.schemas.errors import SourceError
 from butwait.schemas.question import Question
-from butwait.schemas.recipe import SourceSpec
+from butwait.schemas.recipe_source import SourceSpec
 
 FIXTURES = Path(__file__).parent / "fixtures" / "sources"
 

@@ -28,7 +28,7 @@ READ = """
     from pathlib import Path
     from butwait.pipelines.sources import plan_pieces, read_piece, resolve_source
     from butwait.schemas.errors import SourceError
-    from butwait.schemas.recipe import SourceSpec
+    from butwait.schemas.recipe_source import SourceSpec
 
     def read(spec, limit=None):
         try:

@@ -11,7 +11,7 @@ from butwait.pipelines.recipe_file import load_recipe
 from butwait.pipelines.sources import plan_pieces, read_piece, resolve_source
 from butwait.schemas.dead_letter import DeadLetter
 from butwait.schemas.question import Question
-from butwait.schemas.recipe import SourceSpec
+from butwait.schemas.recipe_source import SourceSpec
 from butwait.transforms.duplicates import resolve_duplicates
 
 Bins = dict[int, str]

@@ -18,11 +18,12 @@ from butwait.pipelines.resolve import (
 )
 from butwait.schemas.eval_cell import PLAIN
 from butwait.schemas.eval_run import ArmRecord
-from butwait.schemas.recipe import Recipe, SamplingSpec, SourceSpec
+from butwait.schemas.recipe import Recipe, SamplingSpec
 from butwait.schemas.recipe_eval import PRESETS, EvalModel, EvalRecipe, PromptSpec
 from butwait.schemas.recipe_rows import CorrectOnlySpec, RowsSpec, VerifiedSpec
 from butwait.schemas.recipe_search import BestOfN, SearchSpec
 from butwait.schemas.recipe_sections import ModelSpec
+from butwait.schemas.recipe_source import SourceSpec
 from butwait.schemas.record import SCHEMA_VERSION
 
 CELLS_VERSION = 1

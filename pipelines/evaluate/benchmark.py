@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from butwait.pipelines.benchmarks import resolve_benchmark_path
+from butwait.pipelines.benchmarks import is_wanted, resolve_benchmark_path
 from butwait.pipelines.sources import ResolvedSource, plan_pieces, read_raw, resolve_source
 from butwait.schemas.benchmark import BenchmarkSpec
 from butwait.schemas.dead_letter import DeadLetter
@@ -55,7 +55,7 @@ def read_benchmark(spec: BenchmarkSpec, base: Path) -> Benchmark:
     _check_columns(spec, source)
     questions: list[Question] = []
     for raw, record in _rows(source, spec):
-        if all(str(record.get(key)) == str(value) for key, value in spec.only.items()):
+        if is_wanted(record, spec.only):
             questions.append(_keep(spec, raw))
     _check_problems(spec, source, questions)
     unusable = [q.id for q in questions if not _is_gradable(q)]

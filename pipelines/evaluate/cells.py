@@ -16,6 +16,7 @@ from butwait.pipelines.run_folder import RunFolder
 from butwait.pipelines.stages.sample_question import sample_request
 from butwait.pipelines.stages.trajectories import PASSING_REASONS
 from butwait.pipelines.tables import read_columns, read_records
+from butwait.schemas.errors import ButwaitError
 from butwait.schemas.eval_cell import EvalCell
 from butwait.schemas.question import Question
 from butwait.schemas.trajectory import Trajectory
@@ -68,32 +69,54 @@ def make_cells(runs: Sequence[ArmRun], questions: Sequence[Question]) -> Iterato
         runs: The arm's runs, all of them sampled.
         questions: The benchmark's problems.
     """
-    found = [_by_problem(run) for run in runs]
-    failed = [_failures(run.run) for run in runs]
+    readers = [_Reader(run) for run in runs]
     for question in questions:
-        cells: list[EvalCell] = []
-        for run, samples, failures in zip(runs, found, failed, strict=True):
-            known = samples.get(question.id, [])
-            cells += [_cell(run, question, sample) for sample in known]
-            cells += [
-                _failure(run, question, index, reason)
-                for index, reason in failures.get(question.id, {}).items()
-                if index not in {sample.index for sample in known}
-            ]
+        cells = [cell for reader in readers for cell in reader.take(question)]
         yield _with_classes(question, sorted(cells, key=lambda cell: cell.sample_index))
+    for reader in readers:
+        reader.check_empty()
 
 
-def _by_problem(run: ArmRun) -> dict[str, list[_Found]]:
-    """Read all samples of a run: K x n texts, a few megabytes a thousand."""
+class _Reader:
+    """A run's samples, problem by problem, as its stage wrote them: in the benchmark's order."""
+
+    def __init__(self, run: ArmRun) -> None:
+        self._run = run
+        self._samples = _by_problem(run)
+        self._failures = _failures(run.run)
+        self._held = next(self._samples, None)
+
+    def take(self, question: Question) -> Iterator[EvalCell]:
+        """Yield the cells of the next problem; none where all its samples are missing."""
+        failures = self._failures.get(question.id, {})
+        if self._held is not None and self._held[0] == question.id:
+            for sample in self._held[1]:
+                failures.pop(sample.index, None)
+                yield _cell(self._run, question, sample)
+            self._held = next(self._samples, None)
+        for index, reason in failures.items():
+            yield _failure(self._run, question, index, reason)
+
+    def check_empty(self) -> None:
+        """Raise if samples are left: they were not in the benchmark's order."""
+        if self._held is not None:
+            raise ButwaitError(
+                f"{self._run.run.root}: samples of {self._held[0]} are not in their place; "
+                "remove the folder, the samples are in the cache"
+            )
+
+
+def _by_problem(run: ArmRun) -> Iterator[tuple[str, list[_Found]]]:
+    """Yield each problem's samples; one problem's texts are held, and a row group."""
     if run.arm.search is None:
         records = (t for path in run.run.trajectory_parts() for t in read_records(path, Trajectory))
-        return {
-            key: [_of_trajectory(t) for t in group]
-            for key, group in groupby(records, key=lambda t: t.question_id)
-        }
-    trees = (tree for path in run.run.tree_parts() for tree in read_records(path, SearchTree))
+        for key, group in groupby(records, key=lambda t: t.question_id):
+            yield key, [_of_trajectory(t) for t in group]
+        return
     of = _of_leaves if run.arm.is_scored else _of_search
-    return {tree.question_id: list(of(tree, run.number)) for tree in trees}
+    for path in run.run.tree_parts():
+        for tree in read_records(path, SearchTree):
+            yield tree.question_id, list(of(tree, run.number))
 
 
 def _of_trajectory(t: Trajectory) -> _Found:

@@ -32,6 +32,7 @@ from butwait.pipelines.run_folder import RunFolder
 from butwait.pipelines.sample_stage import SampleStage
 from butwait.pipelines.stages.trajectories import forget_passing_failures
 from butwait.pipelines.tables import count_rows, write_records, write_text
+from butwait.schemas.errors import ConfigError
 from butwait.schemas.eval_cell import EvalCell
 from butwait.schemas.eval_run import ArmRecord, BenchmarkRecord, EvalManifest
 from butwait.schemas.question import Question
@@ -78,8 +79,10 @@ def run_evaluation(recipe: EvalRecipe, options: EvalOptions) -> Path:
     """
     benchmarks = {b.name: read_benchmark(b, options.base) for b in recipe.benchmarks}
     planned = _plan(recipe, benchmarks, options.base)
-    touched = find_touched(recipe, benchmarks, options.base, options.say)
     run = RunFolder(options.out / recipe.name)
+    old = _read_old(run.root)
+    known = {benchmark.name: benchmark for benchmark in old.benchmarks} if old else {}
+    touched = find_touched(recipe, benchmarks, options.base, options.say, known)
     # Whatever cannot be opened is found before anything is sampled.
     open_cache(options.cache).close()
     with run.held():
@@ -111,11 +114,7 @@ def _begin(
     planned: Sequence[_Planned],
     benchmarks: Sequence[BenchmarkRecord],
 ) -> None:
-    """Write recipe and manifest; remove cells that the recipe no longer means."""
-    known = {record.file: record.fingerprint for record in _old_arms(root)}
-    for plan in planned:
-        if known.get(plan.record.file) != plan.record.fingerprint:
-            (root / plan.record.file).unlink(missing_ok=True)
+    """Write recipe and manifest: what must exist, before any of it does."""
     write_text(root / "recipe.yaml", dump_recipe(recipe))
     manifest = EvalManifest(
         name=recipe.name,
@@ -130,12 +129,34 @@ def _begin(
     write_text(root / "manifest.json", manifest.model_dump_json(indent=1))
 
 
-def _old_arms(root: Path) -> tuple[ArmRecord, ...]:
+def _forget(root: Path, arms: Sequence[ArmRecord], planned: Sequence[_Planned]) -> None:
+    """Remove the cells of arms that the recipe now means otherwise."""
+    known = {arm.file: arm.fingerprint for arm in arms}
+    for plan in planned:
+        if known.get(plan.record.file) != plan.record.fingerprint:
+            (root / plan.record.file).unlink(missing_ok=True)
+
+
+def _read_old(root: Path) -> EvalManifest | None:
+    """Read what an earlier run of the command left; None where there is none that can be read.
+
+    Raises:
+        ConfigError: The folder is that of a build or a training.
+    """
     try:
         text = (root / "manifest.json").read_text(encoding="utf-8")
-        return EvalManifest.model_validate_json(text).arms
-    except (FileNotFoundError, ValidationError, json.JSONDecodeError):
-        return ()
+        kind = json.loads(text).get("kind")
+    except (OSError, ValueError, AttributeError):
+        return None
+    if kind != "evaluation":
+        raise ConfigError(
+            f"{root} is the folder of a build or a training; give the evaluation another name "
+            "(--set name=...)"
+        )
+    try:
+        return EvalManifest.model_validate_json(text)
+    except ValidationError:
+        return None  # of another version: everything is made anew, from the cache
 
 
 def _record(

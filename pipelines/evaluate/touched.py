@@ -9,9 +9,10 @@ from butwait.pipelines.benchmarks import ID_COLUMNS
 from butwait.pipelines.decontaminate import Piece, check_pieces, count_cores
 from butwait.pipelines.evaluate.benchmark import Benchmark
 from butwait.pipelines.sources import ResolvedSource, resolve_source
-from butwait.schemas.recipe import SourceSpec
+from butwait.schemas.eval_run import BenchmarkRecord
 from butwait.schemas.recipe_eval import EvalRecipe
-from butwait.transforms.decontaminate import Hit, Target
+from butwait.schemas.recipe_source import SourceSpec
+from butwait.transforms.decontaminate import DETECTOR_VERSION, Hit, Target
 
 Touched = dict[str, dict[str, str]]
 """Evidence by benchmark and problem id."""
@@ -22,6 +23,7 @@ def find_touched(
     benchmarks: Mapping[str, Benchmark],
     base: Path,
     say: Callable[[str], None],
+    known: Mapping[str, BenchmarkRecord],
 ) -> tuple[Touched, tuple[str, ...]]:
     """Search the benchmarks' problems among all questions that a model was trained on.
 
@@ -33,15 +35,20 @@ def find_touched(
         benchmarks: As they were read.
         base: Folder that relative paths start from.
         say: Told what was searched and found.
+        known: What an earlier run of the command found, by benchmark; the same files are not
+            searched again.
 
     Returns:
-        What was found, and the names of what was searched.
+        What was found, and what was searched: dataset, revision and the detector's version.
 
     Raises:
         SourceError: Training questions that cannot be read.
     """
     specs = list(dict.fromkeys(_freeze(s) for m in recipe.models for s in m.trained_on))
     sources = [resolve_source(SourceSpec.model_validate_json(spec), base) for spec in specs]
+    searched = tuple(f"{s.dataset} at {s.revision}, detector {DETECTOR_VERSION}" for s in sources)
+    if all(_is_known(known.get(name), b, searched) for name, b in benchmarks.items()):
+        return {name: dict(known[name].touched) for name in benchmarks}, searched
     targets = [
         Target(name, question.id, question.problem)
         for name, benchmark in benchmarks.items()
@@ -56,7 +63,18 @@ def find_touched(
             found.setdefault(hit.benchmark_id, f"{source.dataset} {hit.question_id}: {_say(hit)}")
         n_problems = len({(hit.benchmark, hit.benchmark_id) for hit in hits})
         say(f"{source.dataset}: {n_questions} questions hold {n_problems} benchmark problems")
-    return touched, tuple(source.dataset for source in sources)
+    return touched, searched
+
+
+def _is_known(
+    record: BenchmarkRecord | None, benchmark: Benchmark, searched: tuple[str, ...]
+) -> bool:
+    return (
+        record is not None
+        and record.revision == benchmark.source.revision
+        and record.n_problems == len(benchmark.questions)
+        and record.checked_against == searched
+    )
 
 
 def _freeze(spec: SourceSpec) -> str:

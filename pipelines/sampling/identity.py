@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 from pathlib import Path
 
 from butwait.schemas.errors import ConfigError
@@ -79,12 +80,19 @@ def resolve_model(spec: ModelSpec, base: Path, *, is_attached: bool = False) -> 
 def hash_folder(folder: Path) -> str:
     """Hash names and bytes of the files that decide what a model says, in name order."""
     names = sorted({path.name for pattern in CONTENT for path in folder.glob(pattern)})
+    files = [folder / name for name in names if (folder / name).is_file()]
+    told = [(path, path.stat()) for path in files]
+    return _hash_files(tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in told))
+
+
+@lru_cache(maxsize=256)
+def _hash_files(files: tuple[tuple[Path, int, int], ...]) -> str:
+    """Hash files that are as large and as old as told: one model is asked for many times a run."""
     digest = hashlib.sha256()
-    for path in (folder / name for name in names):
-        if path.is_file():
-            digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+    for path, size, _ in files:
+        digest.update(f"{path.name}\0{size}\0".encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
     return f"sha256:{digest.hexdigest()[:16]}"
 
 

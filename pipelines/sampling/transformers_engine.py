@@ -54,6 +54,7 @@ class TransformersSampler:
         self, folder: str, identity: ModelIdentity, *, revision: str | None = None
     ) -> None:
         self._identity = identity
+        self._is_closing = False
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="transformers")
         self._waiting: list[tuple[_Row, asyncio.Future[_Row]]] = []
         self._model, self._tokenizer = _load(folder, revision)
@@ -87,7 +88,8 @@ class TransformersSampler:
         return [self._finish(row) for row in await asyncio.gather(*futures)]
 
     async def close(self) -> None:
-        """End the worker thread after the batch that runs."""
+        """End the worker thread; a batch that nobody waits for any more stops at its next token."""
+        self._is_closing = True
         await asyncio.to_thread(self._worker.shutdown)
 
     def _tokenize(self, request: SampleRequest) -> list[int]:
@@ -132,6 +134,8 @@ class TransformersSampler:
             positions = (mask.cumsum(1) - 1).clamp(min=0)
             cache = None
             while True:
+                if self._is_closing:
+                    raise SamplerError("the engine was closed while it sampled")
                 out = self._model(
                     input_ids=ids,
                     attention_mask=mask,

@@ -8,7 +8,7 @@ from typing import Any
 
 from butwait.pipelines.sources.place import require_column
 from butwait.schemas.errors import SourceError
-from butwait.schemas.recipe import SourceSpec
+from butwait.schemas.recipe_source import SourceSpec
 
 
 @dataclass(frozen=True, slots=True)

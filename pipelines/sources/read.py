@@ -22,7 +22,7 @@ from butwait.pipelines.sources.place import BadRecord, Place, RecordRange, cut_r
 from butwait.pipelines.sources.stream import stream_records
 from butwait.schemas.dead_letter import DeadLetter
 from butwait.schemas.question import Question
-from butwait.schemas.recipe import SourceSpec
+from butwait.schemas.recipe_source import SourceSpec
 from butwait.transforms.questions import RawRow, make_question, refuse_row
 
 UNKNOWN_LICENCE = "unknown"

@@ -2,47 +2,38 @@
 
 ``lm-eval`` has the keys of lm-evaluation-harness's ``samples_<task>_<time>.jsonl`` (0.4.13),
 ``lighteval`` the three columns of lighteval's details (0.13.0), ``plain`` one line a cell. Counts
-are those of the evaluation: every problem of the benchmark has its line in every arm, and every
-line all n samples; a sample that is missing or has failed is an empty text that counts as wrong.
-Left out: the prompt's text, which cells do not hold (the problem stands in its place, and the
-prompt's own hash), tokens and log-probabilities.
+are those of the evaluation: every problem of the benchmark has its line in every arm of the
+manifest, and every line all n samples; a sample that is missing or has failed is an empty text that
+counts as wrong. Left out: the prompt's text, which cells do not hold (the problem stands in its
+place, and the prompt's own hash), tokens and log-probabilities; and writing the lines to files.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
-from butwait.pipelines.recipe_file import check_recipe, read_document
-from butwait.pipelines.tables import read_records, write_lines
+import pyarrow.parquet as pq
+
+from butwait.evals.cells import read_manifest
+from butwait.evals.metrics import majority_at_k
 from butwait.schemas.errors import ConfigError
-from butwait.schemas.eval_cell import PLAIN, EvalCell
+from butwait.schemas.eval_cell import EvalCell
+from butwait.schemas.eval_run import ArmRecord
 from butwait.schemas.question import Question
-from butwait.schemas.recipe_eval import EvalRecipe
+from butwait.schemas.record import SCHEMA_VERSION
 
 Style = Literal["lm-eval", "lighteval", "plain"]
 STYLES: tuple[Style, ...] = ("lm-eval", "lighteval", "plain")
 MISSING = "missing"
 """Failure of a cell that does not exist."""
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One model with one prompt and one method on one benchmark."""
-
-    benchmark: str
-    name: str
-    """``<model>--<prompt>--<method>``, as its file is named."""
-    first: EvalCell
-    """Any of its cells: model, prompt, method and parameters are those of all."""
-    n: int
-    """Samples a problem: as the run's recipe says, and not fewer than there are."""
+_BATCH = 256  # cells held at once
 
 
 @dataclass(frozen=True)
@@ -71,43 +62,44 @@ class Problem:
         return [cell.failure if cell is not None else MISSING for cell in self.cells]
 
 
-def export_cells(run: Path, out: Path, style: Style) -> int:
-    """Write the cells of an evaluation run for the tools that read another's logs.
+@dataclass(frozen=True)
+class Log:
+    """The lines of one arm, and how the tool would name their file."""
+
+    path: Path
+    """``<arm>/samples_<benchmark>_<time>.jsonl``; ``details_`` for lighteval."""
+    lines: Iterator[str]
+
+
+def read_logs(run: Path, style: str) -> Iterator[Log]:
+    """Yield the logs of an evaluation run, arm by arm; a problem's cells are held at a time.
 
     Args:
-        run: Folder with ``cells/<benchmark>/<arm>.parquet`` and ``benchmarks/<benchmark>.parquet``.
-        out: A ``.jsonl`` file for all arms together; any other name is a folder, with one file an
-            arm and benchmark, ``<arm>/samples_<benchmark>_<time>.jsonl`` (``details_`` for
-            lighteval); the time is that of the arm's own file.
-        style: Whose keys.
-
-    Returns:
-        Lines written.
+        run: Evaluation run.
+        style: Whose keys; one of ``STYLES``.
 
     Raises:
-        ConfigError: No cells, cells that do not belong together, or an unknown style.
+        ConfigError: No evaluation, cells that do not belong together, or an unknown style.
     """
     if style not in STYLES:
         raise ConfigError(f"style {style!r} is none of {', '.join(STYLES)}")
-    files = sorted((run / "cells").glob("*/*.parquet"))
-    if not files:
-        raise ConfigError(f"{run} holds no cells: run `butwait eval` on its recipe first")
-    if out.suffix == ".jsonl":
-        return write_lines(out, (line for file in files for line in _lines(run, file, style)))
-    return sum(write_lines(_place(out, file, style), _lines(run, file, style)) for file in files)
-
-
-def _place(out: Path, file: Path, style: Style) -> Path:
+    manifest = read_manifest(run)
+    began = datetime.fromisoformat(manifest.begun).astimezone(UTC)
     stem = "details" if style == "lighteval" else "samples"
-    written = datetime.fromtimestamp(file.stat().st_mtime, UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")
-    return out / file.stem / f"{stem}_{file.parent.name}_{written}.jsonl"
+    files = {benchmark.name: run / benchmark.file for benchmark in manifest.benchmarks}
+    for arm in manifest.arms:
+        name = f"{stem}_{arm.benchmark}_{began.strftime('%Y-%m-%dT%H-%M-%S.%f')}.jsonl"
+        lines = _lines(run / arm.file, arm, files[arm.benchmark], style)
+        yield Log(Path(name_arm(arm)) / name, lines)
 
 
-def _lines(run: Path, file: Path, style: Style) -> Iterator[str]:
-    """Make the lines of one arm; its cells are held in memory together."""
-    questions = _read_questions(run, file.parent.name)
-    arm, problems = _read_arm(file, questions, _read_recipe(run))
-    for problem in problems:
+def name_arm(arm: ArmRecord) -> str:
+    """Name an arm as its file is named: ``<model>--<prompt>--<method>``."""
+    return Path(arm.file).stem
+
+
+def _lines(file: Path, arm: ArmRecord, benchmark: Path, style: str) -> Iterator[str]:
+    for problem in _read_problems(file, arm, benchmark):
         if style == "plain":
             yield from map(_dump, plain_lines(arm, problem))
         else:
@@ -115,59 +107,47 @@ def _lines(run: Path, file: Path, style: Style) -> Iterator[str]:
             yield _dump(make(arm, problem))
 
 
-def _read_questions(run: Path, benchmark: str) -> list[Question]:
-    path = run / "benchmarks" / f"{benchmark}.parquet"
+def _read_problems(file: Path, arm: ArmRecord, benchmark: Path) -> Iterator[Problem]:
+    """Put cells to their problems; both are stored in the benchmark's order."""
+    groups = groupby(_read(file, EvalCell), key=lambda cell: cell.problem_id)
+    held = next(groups, None)
+    for number, question in enumerate(_read(benchmark, Question)):
+        cells: list[EvalCell | None] = [None] * arm.n_samples
+        if held is not None and held[0] == question.id:
+            for cell in held[1]:
+                if cell.sample_index >= arm.n_samples or cells[cell.sample_index] is not None:
+                    raise ConfigError(
+                        f"{file}: problem {question.id} has a second cell of number "
+                        f"{cell.sample_index}, or more than {arm.n_samples}"
+                    )
+                cells[cell.sample_index] = cell
+            held = next(groups, None)
+        yield Problem(number, question, tuple(cells))
+    if held is not None:
+        raise ConfigError(
+            f"{file}: problem {held[0]} is not in benchmark {arm.benchmark}, or not in its place"
+        )
+
+
+def _read(path: Path, record: type[Any]) -> Iterator[Any]:
+    """Yield a file's records; nothing where it does not exist, as an arm's file may not."""
     if not path.is_file():
-        raise ConfigError(f"{path} does not exist: {run} is not the folder of an evaluation")
-    return list(read_records(path, Question))
+        if record is EvalCell:
+            return
+        raise ConfigError(f"{path} does not exist: the evaluation is not whole; run it again")
+    with pq.ParquetFile(path) as stored:
+        for batch in stored.iter_batches(batch_size=_BATCH):
+            yield from (record.model_validate(row, strict=False) for row in batch.to_pylist())
 
 
-def _read_recipe(run: Path) -> EvalRecipe | None:
-    path = run / "recipe.yaml"
-    return check_recipe(read_document(path), str(path), EvalRecipe) if path.is_file() else None
-
-
-def _count_planned(recipe: EvalRecipe | None, cell: EvalCell, n_problems: int) -> int:
-    """Return the samples that a problem should have; 0 where no recipe says."""
-    if recipe is None:
-        return 0
-    if cell.method != PLAIN:
-        return recipe.repeats
-    return recipe.samples_of(cell.benchmark, n_problems)
-
-
-def _read_arm(
-    file: Path, questions: Sequence[Question], recipe: EvalRecipe | None
-) -> tuple[Arm, list[Problem]]:
-    cells: dict[tuple[str, int], EvalCell] = {}
-    for cell in read_records(file, EvalCell):
-        key = cell.problem_id, cell.sample_index
-        if key in cells:
-            raise ConfigError(f"{file}: problem {key[0]} has two cells of number {key[1]}")
-        cells[key] = cell
-    unknown = {problem for problem, _ in cells} - {question.id for question in questions}
-    if unknown:
-        raise ConfigError(f"{file}: problem {min(unknown)} is not in benchmark {file.parent.name}")
-    if not cells:
-        raise ConfigError(f"{file} holds no cells")
-    first = next(iter(cells.values()))
-    planned = _count_planned(recipe, first, len(questions))
-    n = max(planned, 1 + max(index for _, index in cells))
-    arm = Arm(file.parent.name, file.stem, first, n)
-    return arm, [
-        Problem(i, question, tuple(cells.get((question.id, j)) for j in range(n)))
-        for i, question in enumerate(questions)
-    ]
-
-
-def lm_eval_line(arm: Arm, problem: Problem) -> dict[str, Any]:
+def lm_eval_line(arm: ArmRecord, problem: Problem) -> dict[str, Any]:
     """Return the line that lm-evaluation-harness would write for one document.
 
     ``exact_match`` is the share of right samples among all n (of one sample: 0 or 1).
     """
     question, metrics = problem.question, _strict_scores(arm, problem)
     document = {"id": question.id, "problem": question.problem, "answer": question.gold}
-    parameters = json.loads(arm.first.parameters)
+    parameters = json.loads(arm.parameters)
     return {
         "doc_id": problem.number,
         "doc": document,
@@ -175,7 +155,7 @@ def lm_eval_line(arm: Arm, problem: Problem) -> dict[str, Any]:
         "arguments": {"gen_args_0": {"arg_0": question.problem, "arg_1": parameters}},
         "resps": [problem.texts],
         "filtered_resps": [[(c.extracted if c else None) or "" for c in problem.cells]],
-        "filter": arm.name,
+        "filter": name_arm(arm),
         "metrics": list(metrics),
         "doc_hash": _hash(json.dumps(document, indent=2, ensure_ascii=False)),
         "prompt_hash": _prompt_hash(problem),
@@ -185,11 +165,11 @@ def lm_eval_line(arm: Arm, problem: Problem) -> dict[str, Any]:
     }
 
 
-def lighteval_line(arm: Arm, problem: Problem) -> dict[str, Any]:
+def lighteval_line(arm: ArmRecord, problem: Problem) -> dict[str, Any]:
     """Return the row that lighteval's details would have for one document."""
-    question, parameters = problem.question, json.loads(arm.first.parameters)
+    question, parameters = problem.question, json.loads(arm.parameters)
     strict = _strict_scores(arm, problem)
-    mean, n = strict["exact_match"], arm.n
+    mean, n = strict["exact_match"], arm.n_samples
     metrics = {f"avg@n:n={n}": mean, f"pass@k:k=1&n={n}": mean}
     if n == 1:
         metrics["extractive_match"] = mean
@@ -235,17 +215,17 @@ def _response(problem: Problem) -> dict[str, Any]:
     }
 
 
-def plain_lines(arm: Arm, problem: Problem) -> list[dict[str, Any]]:
+def plain_lines(arm: ArmRecord, problem: Problem) -> list[dict[str, Any]]:
     """Return one line for each of a problem's n cells, with the problem and its gold answer."""
     question = problem.question
     asked = {"problem": question.problem, "gold": question.gold}
     missing = dict.fromkeys(EvalCell.model_fields) | {
-        "schema_version": arm.first.schema_version,
+        "schema_version": SCHEMA_VERSION,
         "benchmark": arm.benchmark,
         "problem_id": question.id,
-        "model": arm.first.model,
-        "prompt": arm.first.prompt,
-        "method": arm.first.method,
+        "model": arm.model,
+        "prompt": arm.prompt,
+        "method": arm.method,
         "text": "",
         "failure": MISSING,
     }
@@ -255,35 +235,34 @@ def plain_lines(arm: Arm, problem: Problem) -> list[dict[str, Any]]:
     ]
 
 
-def _strict_scores(arm: Arm, problem: Problem) -> dict[str, float]:
+def _strict_scores(arm: ArmRecord, problem: Problem) -> dict[str, float]:
     """Score a problem over all n samples: what is missing, failed or cut is wrong."""
-    scores = {"exact_match": sum(problem.right) / arm.n}
-    if arm.n > 1:
-        scores[f"pass@{arm.n}"] = float(any(problem.right))
-        scores[f"maj@{arm.n}"] = _majority(problem)
+    scores = {"exact_match": sum(problem.right) / arm.n_samples}
+    if arm.n_samples > 1:
+        scores[f"pass@{arm.n_samples}"] = float(any(problem.right))
+        scores[f"maj@{arm.n_samples}"] = _majority(problem)
     return scores
 
 
 def _majority(problem: Problem) -> float:
     """Return the chance that the most frequent answer is right; ties are drawn evenly."""
-    cells = [cell for cell in problem.cells if cell is not None and cell.answer_class is not None]
-    votes = Counter(cell.answer_class for cell in cells)
-    most = max(votes.values(), default=0)
-    leaders = {answer for answer, count in votes.items() if count == most}
-    right = {cell.answer_class for cell in cells if cell.verdict == "correct"}
-    return len(leaders & right) / len(leaders) if leaders else 0.0
+    cells = problem.cells
+    right = {cell.answer_class for cell in cells if cell is not None and cell.verdict == "correct"}
+    # Right answers that the verifier holds to be unequal stay apart; any of them may win.
+    answers = [cell.answer_class if cell is not None else None for cell in cells]
+    return float(sum(majority_at_k(answers, a, len(answers)) for a in right if a is not None))
 
 
-def _own_columns(arm: Arm, problem: Problem) -> dict[str, Any]:
+def _own_columns(arm: ArmRecord, problem: Problem) -> dict[str, Any]:
     """What neither tool has a place for: which arm it is, and what became of each sample."""
     return {
         "benchmark": arm.benchmark,
-        "arm": arm.name,
-        "model": arm.first.model,
-        "model_id": arm.first.model_id,
-        "prompt": arm.first.prompt,
+        "arm": name_arm(arm),
+        "model": arm.model,
+        "model_id": arm.model_id,
+        "prompt": arm.prompt,
         "prompt_hash": _prompt_hash(problem),
-        "method": arm.first.method,
+        "method": arm.method,
         "problem_id": problem.question.id,
         "verdicts": [cell.verdict if cell is not None else None for cell in problem.cells],
         "finish_reasons": [
