@@ -104,7 +104,7 @@ class FakeOpenAI:
     @contextmanager
     def running(self) -> Iterator[FakeOpenAI]:
         """Serve on a free port of 127.0.0.1 until the block ends."""
-        self._start(0)
+        self.start(0)
         try:
             yield self
         finally:
@@ -126,9 +126,10 @@ class FakeOpenAI:
         self.model = model or self.model
         with self._lock:
             if not self._is_over:
-                self._start(int(self.url.rsplit(":", 1)[1]))
+                self.start(int(self.url.rsplit(":", 1)[1]))
 
-    def _start(self, port: int) -> None:
+    def start(self, port: int) -> None:
+        """Listen on a port and serve in a thread; 0: a free one."""
         self._listener = socket.create_server(("127.0.0.1", port))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         config = uvicorn.Config(self._app(), log_level="critical", lifespan="off")
