@@ -80,9 +80,10 @@ class ArmCells:
 
     @property
     def is_silent(self) -> bool:
-        """Whether the model returned nothing at all."""
+        """Whether the model returned nothing at all: no text has more than its end token."""
         exists = self.outcomes > Outcome.ERRORED
-        return bool(exists.any()) and int(self.n_tokens[exists].sum()) == 0
+        is_short = bool(exists.any()) and int(self.n_tokens[exists].max()) <= 1
+        return is_short and not bool((self.outcomes == Outcome.CORRECT).any())
 
     @property
     def touched(self) -> NDArray[np.bool_]:

@@ -82,6 +82,7 @@ class FakeOpenAI:
         self.faults: deque[Fault] = deque()
         self.choose_fault: Callable[[dict[str, Any]], Fault | None] = lambda payload: None
         self.retry_after = "0"
+        self.stall_s = 5.0
         self.is_frozen = False
         self.has_metrics = False
         self.n_tokens = 0
@@ -241,12 +242,13 @@ class FakeOpenAI:
         if fault == "reset":
             return _Reset()
         if fault == "stall":
-            await asyncio.sleep(5)
+            await asyncio.sleep(self.stall_s)
         return None
 
     def _choose(self, payload: dict[str, Any], index: int) -> dict[str, Any]:
         """Cut an answer at its first stop string and at the token limit."""
-        text, stop_reason = self.answer(payload, index), None
+        text = " eight" if is_probe(payload) else self.answer(payload, index)
+        stop_reason = None
         for stop in payload.get("stop") or []:
             if stop in text:
                 text, stop_reason = text[: text.index(stop)], stop
@@ -299,6 +301,11 @@ class _Reset(Response):
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"{", "more_body": True})
         raise ConnectionResetError("as the test asked")
+
+
+def is_probe(payload: dict[str, Any]) -> bool:
+    """Tell whether a request is a client's look at whether tokens move."""
+    return str(payload["prompt"]).removeprefix(BOS).startswith("One and one are two, ")
 
 
 def render(messages: list[dict[str, str]]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from fake_openai import FakeOpenAI, tell_random_story
+from fake_openai import FakeOpenAI, is_probe, tell_random_story
 from test_sampling_client import answer, ask
 
 from butwait.pipelines.sampling import http
@@ -52,7 +52,7 @@ def open_client(*urls: str, said: list[str] | None = None, **more: Any) -> VllmC
 
 def n_asked(server: FakeOpenAI) -> int:
     """Requests that were no probes."""
-    return sum(payload["max_tokens"] != 1 for payload in server.payloads)
+    return sum(not is_probe(payload) for payload in server.payloads)
 
 
 def meanwhile(*acts: Any) -> threading.Thread:

@@ -26,8 +26,9 @@ _COUNTER = re.compile(r"^vllm:(?:generation|prompt)_tokens_total(?:\{[^}]*\})?\s
 class Look:
     """What a look found."""
 
-    state: Literal["up", "away", "stuck"]
-    """``away``: nobody answers, or not for this model. ``stuck``: it answers, no token moves."""
+    state: Literal["up", "away", "failing", "stuck"]
+    """``away``: nobody answers, or not for this model. ``failing``: it answers with errors.
+    ``stuck``: it answers, and no token moves."""
     seen: str = ""
 
 
@@ -78,7 +79,7 @@ async def moves(http: httpx.AsyncClient, proof: Proof, proof_s: float) -> Look:
             reply = await http.post(proof[0], json=proof[1], timeout=proof_s)
         if reply.status_code < 500:
             return Look("up")
-        seen = f"{proof[0]} answers {reply.status_code}"
+        return Look("failing", f"{proof[0]} answers {reply.status_code}, while /health is fine")
     except (httpx.TimeoutException, TimeoutError):
         seen = f"no token within {proof_s:g} s"
     except httpx.HTTPError as error:  # it died meanwhile

@@ -22,6 +22,8 @@ from butwait.schemas.errors import RequestRefused
 
 T = TypeVar("T")
 MAX_PAUSE_S = 30.0
+N_FAILING = 3
+"""Looks in a row that met errors before a server counts as stuck."""
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,7 @@ class Place:
         self.last_seen = look.seen
         if look.state == "stuck":
             self._connection.drop(f"no token moved ({look.seen})")
+        if look.state == "stuck" or (look.state == "failing" and self._n_looks >= N_FAILING):
             self._ties.stuck(look.seen)
 
     def _watch(self) -> None:
@@ -211,7 +214,7 @@ class Place:
         look = await self._look()
         if self._moved_at > moved_at or self._connection.n_open == 0:
             return
-        if look.state == "up":
+        if look.state in ("up", "failing"):  # errors to requests are counted where they arrive
             self._moved_at = self._loop.time()
             return
         self._connection.drop(f"no token moved ({look.seen})")
