@@ -11,8 +11,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from butwait.pipelines.run_folder import RunFolder
+from tests.build_world import add, build, dataset_bytes
 from tests.fake_openai import FakeOpenAI, Fault
 
 Strike = Callable[[FakeOpenAI], None]
@@ -81,3 +84,15 @@ def freeze(for_s: float) -> Strike:
 def kill(for_s: float) -> Strike:
     """Close everything, and come back on the same port."""
     return lambda server: server.die(for_s)
+
+
+def build_without_faults(folder: Path, document: dict[str, Any]) -> dict[str, bytes]:
+    """Build on a server of its own, in whatever process this is; return the rows' files."""
+    with FakeOpenAI(add).running() as server:
+        document["server"]["url"] = server.url
+        return rows_of(build(folder, document, out="whole", cache="whole.sqlite"))
+
+
+def rows_of(run: RunFolder) -> dict[str, bytes]:
+    """All published files of a run but the card, which shows the recipe."""
+    return {name: data for name, data in dataset_bytes(run).items() if name != "card"}

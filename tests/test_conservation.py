@@ -22,9 +22,9 @@ from butwait.schemas.dead_letter import DeadLetter
 from butwait.schemas.errors import ButwaitError, SamplerError
 from butwait.schemas.recipe_rows import ButWaitSpec
 from butwait.schemas.trajectory import Trajectory
-from tests.build_world import add, build, dataset_bytes, recipe_document, write_questions
+from tests.build_world import add, build, recipe_document, write_questions
 from tests.fake_openai import FakeOpenAI, Fault
-from tests.faulty_server import Schedule, kill, striking
+from tests.faulty_server import Schedule, kill, rows_of, striking
 
 N, N_SAMPLES = 8, 2
 DROPPED: list[dict[str, Any]] = [
@@ -52,10 +52,6 @@ def document(url: str, n_retries: int) -> dict[str, Any]:
     )
     made["server"] |= {**HASTY, "n_retries": n_retries}
     return made
-
-
-def rows_of(run: RunFolder) -> dict[str, bytes]:
-    return {name: data for name, data in dataset_bytes(run).items() if name != "card"}
 
 
 @cache

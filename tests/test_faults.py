@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from butwait.pipelines.summary import read_ledger
-from tests.build_world import add, build, dataset_bytes, recipe_document, write_questions
+from tests.build_world import add, build, recipe_document, write_questions
 from tests.fake_openai import FakeOpenAI
-from tests.faulty_server import Schedule, freeze, kill, striking
+from tests.faulty_server import (
+    Schedule,
+    build_without_faults,
+    freeze,
+    kill,
+    rows_of,
+    striking,
+)
 
 FAULTS: tuple[Any, ...] = ("429", "500", "reset", "cut", "fewer", "empty", "stall")
 HASTY = {
     "n_retries": 40,
     "pause_s": 0.02,
-    "request_timeout_s": 4.0,
-    "stall_s": 1.5,
+    "request_timeout_s": 2.0,
+    "stall_s": 1.0,
     "outage_s": 60.0,
 }
 """A recipe's settings for a server whose replies take milliseconds."""
@@ -27,10 +36,6 @@ def document(url: str, **changes: Any) -> dict[str, Any]:
     made = recipe_document(url, **changes)
     made["server"] |= HASTY
     return made
-
-
-def rows_of(run: Any) -> dict[str, bytes]:
-    return {name: data for name, data in dataset_bytes(run).items() if name != "card"}
 
 
 @pytest.mark.slow
@@ -43,16 +48,17 @@ def test_two_thousand_questions_give_the_same_rows_with_every_fault_at_once(
         "rows": {"default": {"transform": "verified"}},
         "block_size": 64,
     }
-    with FakeOpenAI(add).running() as server:
-        whole = build(tmp_path, document(server.url, **changes), out="whole", cache="whole.sqlite")
-    with FakeOpenAI(add).running() as server:
-        server.stall_s = 60.0
-        schedule = server.choose_fault = Schedule(7, dict.fromkeys(FAULTS, 0.05))
-        with striking(server, {600: freeze(2.0), 1500: kill(1.0)}):
-            run = build(tmp_path, document(server.url, **changes))
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as beside:
+        whole = beside.submit(build_without_faults, tmp_path, document("", **changes))
+        with FakeOpenAI(add).running() as server:
+            server.stall_s = 60.0
+            schedule = server.choose_fault = Schedule(7, dict.fromkeys(FAULTS, 0.05))
+            with striking(server, {600: freeze(2.0), 1500: kill(1.0)}):
+                run = build(tmp_path, document(server.url, **changes))
+        rows = whole.result()
     ledger = read_ledger(run.root)
     ledger.check()
     assert ledger.questions.total == ledger.samples.total == 2000
     assert set(ledger.samples.bins) == {"correct", "incorrect"}, "no sample was lost to a fault"
     assert all(schedule.struck[fault] >= 50 for fault in FAULTS), "each fault has struck"
-    assert rows_of(run) == rows_of(whole)
+    assert rows_of(run) == rows

@@ -155,6 +155,18 @@ def test_requests_to_a_server_on_which_no_token_moves_are_dropped_and_asked_agai
 
 
 @pytest.mark.alone
+def test_a_server_that_closes_while_somebody_looks_at_it_is_opened_again(
+    server: FakeOpenAI,
+) -> None:
+    server.is_frozen = True
+    limits = {"request_timeout_s": 0.5, "stall_s": 0.4, "pause_after": 1, "outage_s": 5.0}
+    thread = meanwhile(0.65, lambda: setattr(server, "is_frozen", False))
+    answers = answer(open_client(server.url, **limits), *[ask(f"q{i}") for i in range(4)])
+    thread.join()
+    check_stories(server, answers)
+
+
+@pytest.mark.alone
 def test_a_slow_server_whose_counter_of_tokens_moves_is_left_alone(server: FakeOpenAI) -> None:
     server.has_metrics, server.delay_s = True, 2.0
 

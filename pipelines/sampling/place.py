@@ -210,6 +210,11 @@ class Place:
 
     async def _judge(self) -> None:
         """Look at a server that answered nothing for long; close it where no token moves."""
+        await self._judge_once()
+        if self.is_closed:  # by this look, or by failures meanwhile: somebody must look on
+            self._looking = self._loop.create_task(self._look_until_open())
+
+    async def _judge_once(self) -> None:
         moved_at = self._moved_at
         look = await self._look()
         if self._moved_at > moved_at or self._connection.n_open == 0:
@@ -218,6 +223,5 @@ class Place:
             self._moved_at = self._loop.time()
             return
         self._connection.drop(f"no token moved ({look.seen})")
-        self._looking = None  # this task: the next one looks until it is up
         self._bear(look)
         self._close()
