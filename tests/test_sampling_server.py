@@ -321,7 +321,10 @@ def test_a_stuck_server_is_started_again_once_however_many_workers_say_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
+    left = tmp_path / "vllm.state.stuck-123"
+    left.write_text("of an earlier run")
     with open_mortal(tmp_path, monkeypatch, said) as server:
+        assert not left.exists()
         for _ in range(3):
             report_stuck(server.state_path, "no token within 300 s, while /health is fine")
         assert wait_until(lambda: server.n_restarts == 1 and is_up(server))

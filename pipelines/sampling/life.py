@@ -62,5 +62,11 @@ def find_stuck(path: Path, pid: int) -> str | None:
         return None
 
 
+def forget_lives(path: Path) -> None:
+    """Remove what an earlier run left: its process ids may be given again."""
+    for left in [path, *path.parent.glob(f"{path.stem}.stuck-*")]:
+        left.unlink(missing_ok=True)
+
+
 def _stuck_path(path: Path, pid: int) -> Path:
     return path.with_suffix(f".stuck-{pid}")

@@ -24,7 +24,7 @@ import httpx
 
 from butwait.pipelines.sampling import supervise
 from butwait.pipelines.sampling.identity import ResolvedModel
-from butwait.pipelines.sampling.life import Life, find_stuck, write_life
+from butwait.pipelines.sampling.life import Life, find_stuck, forget_lives, write_life
 from butwait.schemas.errors import ConfigError, SamplerError
 from butwait.schemas.recipe_sections import ServerSpec
 
@@ -153,6 +153,7 @@ class ManagedServer:
         self._say(f"starting vLLM for {self._model.id} (log: {self.log_path})")
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         self.log_path.write_bytes(b"")
+        forget_lives(self.state_path)
         atexit.register(self.stop)
         try:
             self._launch()
