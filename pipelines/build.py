@@ -173,7 +173,14 @@ class _Build:
         replay = self.recipe.replay
         n_samples = self.recipe.sampling.n if replay is None else replay.n
         ledger = make_ledger(
-            AuditPlan(self.run, configs, n_samples, self.recipe.search is not None),
+            AuditPlan(
+                self.run,
+                configs,
+                n_samples,
+                has_search=self.recipe.search is not None,
+                but_wait=self.resolved.ask.but_wait,
+                run_seed=self.resolved.ask.run_seed,
+            ),
             self.options.runner,
             self.options.beam_options,
         )

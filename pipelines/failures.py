@@ -33,8 +33,9 @@ def reported(folder: Path) -> Iterator[None]:
         yield
     except ButwaitError as error:
         folder.mkdir(parents=True, exist_ok=True)
+        known = next(kind for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
         content = {
-            "type": type(error).__name__,
+            "type": known.__name__,
             "message": str(error),
             "exit_code": error.exit_code,
         }

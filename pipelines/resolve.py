@@ -83,8 +83,8 @@ def identify_policy(recipe: Recipe, base: Path) -> tuple[ModelIdentity, str]:
         replay = recipe.replay
         return ModelIdentity(id=replay.model, revision=replay.model_revision, engine="replay"), ""
     assert recipe.model is not None
-    if recipe.server.url is not None:
-        normalize_url(recipe.server.url)
+    for url in recipe.server.urls:
+        normalize_url(url)
     choice = choose_engine(recipe.server)
     model = resolve_model(recipe.model, base, is_attached=choice.engine == "attach")
     engine = "transformers" if choice.engine == "transformers" else "vllm"
@@ -127,9 +127,9 @@ def _identify_scorer(prm: PrmSpec, base: Path) -> ModelIdentity:
 
 
 def _identify_served(spec: ModelSpec, server: ServerSpec, base: Path) -> ModelIdentity:
-    if server.url is not None:
-        normalize_url(server.url)
-    model = resolve_model(spec, base, is_attached=server.url is not None)
+    for url in server.urls:
+        normalize_url(url)
+    model = resolve_model(spec, base, is_attached=bool(server.urls))
     engine = "vllm" + _server_shape(server)
     return ModelIdentity(id=model.id, revision=model.revision, engine=engine)
 

@@ -32,7 +32,7 @@ class Ledger(Record):
     samples: Account
     """Fresh samples requested; bins are verdicts and ``failed``."""
     continuations: Account
-    """"But wait," continuations requested; same bins."""
+    """"But wait," continuations that the samples call for, told anew from the seeds; same bins."""
     searches: Account | None = None
     """Searches, one a question; bins are ``solved`` (answered right), ``answered`` (otherwise),
     ``no_answer`` (solutions without one) and the reasons for having found no solution."""

@@ -5,7 +5,9 @@ where the client sent token ids or messages); the default text is derived from p
 real samples are, and differs from sample to sample where no seed was sent. A list of prompts is
 answered in its order, ``n`` samples each, all with the one seed of the request. A token is a word
 with the white space before it. ``faults`` are used up one a request; so 429, 500, a reset, cut
-JSON, a missing choice and a stall can be had when needed.
+JSON, a missing choice, an empty text and a stall can be had when needed, and ``choose_fault`` draws
+them by request. ``freeze`` lets ``/health`` be fine while no token moves, ``die`` closes the
+listener and every connection, and opens them again on the same port.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import hashlib
 import re
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,7 +31,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 Answer = Callable[[dict[str, Any], int], str]
-Fault = Literal["429", "400", "401", "500", "503", "reset", "cut", "fewer", "stall", "abort"]
+Fault = Literal[
+    "429", "400", "401", "500", "503", "reset", "cut", "fewer", "stall", "abort", "empty", "hollow"
+]
+"""``empty``: a choice without text and tokens. ``hollow``: one that has lost its text alone."""
 BOS = "<|bos|>"
 _UNSEEDED = count(1)
 """Stands for what an engine draws where it was sent no seed."""
@@ -74,13 +80,20 @@ class FakeOpenAI:
         self.delay_s = delay_s
         self.bos = bos
         self.faults: deque[Fault] = deque()
+        self.choose_fault: Callable[[dict[str, Any]], Fault | None] = lambda payload: None
         self.retry_after = "0"
+        self.stall_s = 5.0
+        self.is_frozen = False
+        self.has_metrics = False
+        self.n_tokens = 0
         self.payloads: list[dict[str, Any]] = []
         """Every request for completions that was answered or failed, in order."""
         self.n_completions = 0
         self.n_in_flight = 0
         self.most_in_flight = 0
         self.url = ""
+        self._lock = threading.Lock()
+        self._is_over = False
         self._ids: dict[str, int] = {}
         self._pieces: list[str] = []
 
@@ -92,23 +105,51 @@ class FakeOpenAI:
     @contextmanager
     def running(self) -> Iterator[FakeOpenAI]:
         """Serve on a free port of 127.0.0.1 until the block ends."""
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            config = uvicorn.Config(self._app(), log_level="critical", lifespan="off")
-            server = uvicorn.Server(config)
-            thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
-            thread.start()
-            try:
-                yield self
-            finally:
-                server.should_exit = server.force_exit = True
-                thread.join(10)
+        self.start(0)
+        try:
+            yield self
+        finally:
+            with self._lock:
+                self._is_over = True
+                self._stop()
+
+    def die(self, back_after_s: float, model: str | None = None) -> None:
+        """Close the listener and all connections, and come back on the same port.
+
+        Args:
+            back_after_s: Seconds until then.
+            model: What it serves from then on; default: the same.
+        """
+        with self._lock:
+            self._stop()
+        time.sleep(back_after_s)
+        self.is_frozen = False
+        self.model = model or self.model
+        with self._lock:
+            if not self._is_over:
+                self.start(int(self.url.rsplit(":", 1)[1]))
+
+    def start(self, port: int) -> None:
+        """Listen on a port and serve in a thread; 0: a free one."""
+        self._listener = socket.create_server(("127.0.0.1", port))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        config = uvicorn.Config(self._app(), log_level="critical", lifespan="off")
+        self._server = uvicorn.Server(config)
+        serve = self._server.run
+        self._thread = threading.Thread(target=serve, args=([self._listener],), daemon=True)
+        self._thread.start()
+
+    def _stop(self) -> None:
+        self._server.should_exit = self._server.force_exit = True
+        self._thread.join(10)
+        self._listener.close()
 
     def _app(self) -> Starlette:
         return Starlette(
             routes=[
                 Route("/health", self._health),
                 Route("/version", self._version),
+                Route("/metrics", self._metrics),
                 Route("/v1/models", self._models),
                 Route("/tokenize", self._tokenize, methods=["POST"]),
                 Route("/v1/completions", self._complete, methods=["POST"]),
@@ -121,6 +162,11 @@ class FakeOpenAI:
 
     async def _version(self, request: Request) -> Response:
         return JSONResponse({"version": "0.0-fake"})
+
+    async def _metrics(self, request: Request) -> Response:
+        if not self.has_metrics:
+            return refuse(404, "Not Found")
+        return Response(f'vllm:generation_tokens_total{{engine="0"}} {float(self.n_tokens)}\n')
 
     async def _models(self, request: Request) -> Response:
         if not self._is_let_in(request):
@@ -145,12 +191,14 @@ class FakeOpenAI:
         self.most_in_flight = max(self.most_in_flight, self.n_in_flight)
         try:
             await asyncio.sleep(self.delay_s)
+            while self.is_frozen:
+                await asyncio.sleep(0.02)
             return await self._respond(request, payload)
         finally:
             self.n_in_flight -= 1
 
     async def _respond(self, request: Request, payload: dict[str, Any]) -> Response:
-        fault = self.faults.popleft() if self.faults else None
+        fault = self.faults.popleft() if self.faults else self.choose_fault(payload)
         if (failed := await self._fail(request, fault)) is not None:
             return failed
         if payload.get("model") != self.model:
@@ -172,8 +220,12 @@ class FakeOpenAI:
             choices.pop()
         if fault == "abort":
             choices[0]["finish_reason"] = "abort"
+        if fault in ("empty", "hollow"):
+            spoken = {"message": {"content": None}} if "messages" in payload else {"text": ""}
+            choices[-1] |= spoken | ({"token_ids": []} if fault == "empty" else {})
         self.n_completions += len(choices)
         n_tokens = sum(len(choice["token_ids"]) for choice in choices)
+        self.n_tokens += n_tokens
         usage = {"prompt_tokens": n_prompt, "completion_tokens": n_tokens}
         response = JSONResponse({"choices": choices, "usage": usage, "model": self.model})
         if fault == "cut":
@@ -190,12 +242,13 @@ class FakeOpenAI:
         if fault == "reset":
             return _Reset()
         if fault == "stall":
-            await asyncio.sleep(5)
+            await asyncio.sleep(self.stall_s)
         return None
 
     def _choose(self, payload: dict[str, Any], index: int) -> dict[str, Any]:
         """Cut an answer at its first stop string and at the token limit."""
-        text, stop_reason = self.answer(payload, index), None
+        text = " eight" if is_probe(payload) else self.answer(payload, index)
+        stop_reason = None
         for stop in payload.get("stop") or []:
             if stop in text:
                 text, stop_reason = text[: text.index(stop)], stop
@@ -211,7 +264,7 @@ class FakeOpenAI:
             **(spoken if "messages" in payload else {"text": text}),
             "finish_reason": reason,
             "stop_reason": stop_reason,
-            "token_ids": tokens + self._encode(stop_reason or ""),
+            "token_ids": tokens + self._encode(stop_reason or "") or self._encode("<|end|>"),
             **({"logprobs": {"token_logprobs": [-0.5] * len(tokens)}} if has_logprobs else {}),
         }
 
@@ -248,6 +301,11 @@ class _Reset(Response):
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"{", "more_body": True})
         raise ConnectionResetError("as the test asked")
+
+
+def is_probe(payload: dict[str, Any]) -> bool:
+    """Tell whether a request is a client's look at whether tokens move."""
+    return str(payload["prompt"]).removeprefix(BOS).startswith("One and one are two, ")
 
 
 def render(messages: list[dict[str, str]]) -> str:

@@ -120,7 +120,7 @@ def test_a_server_that_goes_away_stops_the_build_and_what_was_sampled_is_not_pai
     world: Path, server: FakeOpenAI
 ) -> None:
     document = recipe_document(server.url, block_size=4)
-    document["server"]["max_in_flight"] = 4
+    document["server"] |= {"max_in_flight": 4, "outage_s": 2.0}
     n_before = 0
     with FakeOpenAI(add).running() as first:
         document["server"]["url"] = first.url

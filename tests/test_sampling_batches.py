@@ -13,7 +13,7 @@ from fake_openai import FakeOpenAI
 
 from butwait.pipelines.sampling.batches import BatchClient
 from butwait.pipelines.sampling.connect import connect
-from butwait.pipelines.sampling.http import Patience
+from butwait.pipelines.sampling.patience import Patience
 from butwait.pipelines.sampling.vllm_client import VllmClient
 from butwait.schemas.errors import RequestRefused
 from butwait.schemas.record import Message

@@ -5,19 +5,25 @@ The supervisor is shown with real process trees that behave as vLLM's do.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
+import pickle
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 
-from butwait.pipelines.sampling import supervise, vllm_server
+from butwait.pipelines.sampling import engine, supervise, vllm_server
 from butwait.pipelines.sampling.identity import ResolvedModel
+from butwait.pipelines.sampling.life import read_end, report_stuck
 from butwait.pipelines.sampling.vllm_server import (
     ManagedServer,
     choose_port,
@@ -28,7 +34,9 @@ from butwait.pipelines.sampling.vllm_server import (
     write_environment,
 )
 from butwait.schemas.errors import ConfigError, SamplerError
-from butwait.schemas.recipe_sections import ServerSpec
+from butwait.schemas.recipe_sections import ModelSpec, ServerSpec
+from butwait.schemas.record import Message
+from butwait.schemas.sampling import Completion, SampleRequest, SamplingParameters
 
 MODEL = ResolvedModel(
     location="/models/pocket", id="pocket", revision=None, is_local=True, n_weight_bytes=10**6
@@ -45,6 +53,33 @@ signal.signal(signal.SIGINT, signal.SIG_IGN)
 print("ready", flush=True)
 time.sleep(60)
 """
+
+
+def answer(endpoint: engine.Endpoint) -> list[list[Completion]]:
+    """Ask sixty questions, eight at a time."""
+    limits = replace(endpoint.patience, max_in_flight=8)
+    parameters = SamplingParameters(temperature=1.0, top_p=1.0, max_tokens=50)
+
+    async def gather() -> list[list[Completion]]:
+        sampler = engine.make_sampler(endpoint.model_copy(update={"patience": limits}))
+        requests = [
+            SampleRequest(
+                question_id=f"q{i}",
+                step="sample",
+                messages=(Message(role="user", content=f"1 + {i}?"),),
+                prompt=None,
+                n=2,
+                seed=1,
+                parameters=parameters,
+            )
+            for i in range(60)
+        ]
+        try:
+            return list(await asyncio.gather(*map(sampler.sample, requests)))
+        finally:
+            await sampler.close()
+
+    return asyncio.run(gather())
 
 
 def is_running(pid: int) -> bool:
@@ -201,3 +236,130 @@ def test_a_death_without_a_word_is_told_without_an_empty_quotation(tmp_path: Pat
     process = subprocess.Popen([sys.executable, "-S", "-c", ""])
     process.wait(10)
     assert find_death(process.pid, log) == f"the vLLM server has ended; log {log}"
+
+
+LIVES = """
+import http.server, os, sys, time
+port, lives = int(sys.argv[1]), sys.argv[2]
+n = int(open(lives).read()) + 1
+open(lives, "w").write(str(n))
+print(f"this is life {n}", flush=True)
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        if self.path == "/die":
+            print("RuntimeError: out of memory", flush=True)
+            os._exit(1)
+    def log_message(self, *_): pass
+if n in {refuses}: sys.exit("no card is free")
+http.server.HTTPServer(("127.0.0.1", port), Handler).serve_forever()
+"""
+
+
+def open_mortal(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, said: list[str], refuses: tuple[int, ...] = ()
+) -> ManagedServer:
+    """Make a managed server that dies when it is asked to."""
+    (folder / "lives").write_text("0")
+    code = LIVES.replace("{refuses}", repr(set(refuses) or {0}))
+
+    def write(model: ResolvedModel, spec: ServerSpec, port: int, **_: object) -> list[str]:
+        return [sys.executable, "-S", "-c", code, str(port), str(folder / "lives")]
+
+    monkeypatch.setattr(vllm_server, "write_command", write)
+    monkeypatch.setattr(vllm_server, "WATCH_EVERY_S", 0.05)
+    return ManagedServer(MODEL, ServerSpec(start_timeout_s=20), folder / "vllm.log", said.append)
+
+
+def is_up(server: ManagedServer) -> bool:
+    return vllm_server._is_ready(server.url)
+
+
+def kill(server: ManagedServer, life: int) -> None:
+    """Let it die, and wait until its watcher has seen to it."""
+    with contextlib.suppress(httpx.HTTPError):
+        httpx.get(f"{server.url}/die", timeout=5.0, trust_env=False)
+    assert wait_until(lambda: server.n_restarts == life or bool(read_end(server.state_path)))
+    assert wait_until(lambda: is_up(server) or bool(read_end(server.state_path)))
+
+
+def test_a_managed_server_that_dies_comes_back_on_its_port_three_times_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    with open_mortal(tmp_path, monkeypatch, said) as server:
+        url, pids = server.url, {server.pid}
+        for life in (1, 2, 3):
+            kill(server, life)
+            assert read_end(server.state_path) is None and is_up(server) and server.url == url
+            pids.add(server.pid)
+        assert len(pids) == 4
+        kill(server, 4)
+        end = read_end(server.state_path)
+    assert end is not None and "RuntimeError: out of memory" in end and "this is life 4" in end
+    assert end.endswith("it was started again 3 times and is given up")
+    told = [line for line in said if "starting it again" in line]
+    assert [line[-12:] for line in told] == [f"{i} of 3 times" for i in (1, 2, 3)]
+    assert "RuntimeError: out of memory" in told[0]
+    log = (tmp_path / "vllm.log").read_text()
+    assert all(f"this is life {life}" in log for life in (1, 2, 3, 4)), "no life's log is lost"
+
+
+def test_a_restart_that_fails_counts_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    with open_mortal(tmp_path, monkeypatch, said, refuses=(2, 3)) as server:
+        kill(server, 3)
+        assert is_up(server) and server.n_restarts == 3
+        assert any("no card is free" in line for line in said)
+    assert not is_running(server.pid)
+
+
+def test_a_stuck_server_is_started_again_once_however_many_workers_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    left = tmp_path / "vllm.state.stuck-123"
+    left.write_text("of an earlier run")
+    with open_mortal(tmp_path, monkeypatch, said) as server:
+        assert not left.exists()
+        for _ in range(3):
+            report_stuck(server.state_path, "no token within 300 s, while /health is fine")
+        assert wait_until(lambda: server.n_restarts == 1 and is_up(server))
+        time.sleep(0.3)
+        assert server.n_restarts == 1
+    assert any("stuck: no token within 300 s" in line for line in said)
+
+
+def test_a_server_that_is_stopped_is_not_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_mortal(tmp_path, monkeypatch, []) as server:
+        pass
+    time.sleep(0.3)
+    assert (tmp_path / "lives").read_text() == "1" and not is_running(server.pid)
+
+
+def test_the_requests_in_flight_of_a_server_that_dies_are_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lives").write_text("0")
+    script = Path(__file__).with_name("mortal_server.py")
+
+    def write(model: ResolvedModel, spec: ServerSpec, port: int, **_: object) -> list[str]:
+        return [sys.executable, str(script), str(port), str(tmp_path / "lives")]
+
+    monkeypatch.setattr(vllm_server, "write_command", write)
+    monkeypatch.setattr(engine, "resolve_model", lambda *_: MODEL)
+    monkeypatch.setattr(engine, "_is_installed", lambda name: True)
+    spec = ServerSpec(mode="managed", pause_s=0.05, start_timeout_s=60)
+    said: list[str] = []
+    with engine.open_sampler(
+        ModelSpec(id="pocket"), spec, base=tmp_path, log_dir=tmp_path, say=said.append
+    ) as endpoint:
+        answers = answer(pickle.loads(pickle.dumps(endpoint)))
+    assert [len(completions) for completions in answers] == [2] * 60
+    assert (tmp_path / "lives").read_text() == "2"
+    assert any("starting it again, 1 of 3 times" in line for line in said)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from butwait.pipelines.sampling.connect import connect
 from butwait.pipelines.sampling.engine import Endpoint, make_sampler, open_sampler
-from butwait.pipelines.sampling.vllm_server import find_death
+from butwait.pipelines.sampling.life import read_life
 from butwait.schemas.errors import ConfigError, RequestRefused, SamplerError
 from butwait.schemas.recipe_sections import ModelSpec, ServerSpec
 from butwait.schemas.record import Message
@@ -93,12 +94,13 @@ def test_seeded_requests_with_more_prompt_than_a_step_holds_leave_the_engine_ali
 ) -> None:
     problems = [f"{i} " + "12 + 35 + 7 + " * 24 for i in range(256)]
     short = PARAMETERS.model_copy(update={"max_tokens": 8})
-    wide = pocket_server.model_copy(update={"max_in_flight": 256, "n_retries": 0})
+    limits = replace(pocket_server.patience, max_in_flight=256, n_retries=0)
+    wide = pocket_server.model_copy(update={"patience": limits})
     answers = answer(wide, *[ask(problem, n=1, parameters=short) for problem in problems])
     assert [len(completions) for completions in answers] == [1] * 256
     assert sum(completions[0].n_prompt_tokens for completions in answers) > 32_768
-    assert pocket_server.server_pid is not None
-    assert find_death(pocket_server.server_pid, Path(pocket_server.log_path)) is None
+    life = read_life(Path(pocket_server.state_path))
+    assert life is not None and life.n_restarts == 0
 
 
 def test_each_sample_counts_its_own_tokens(pocket_server: Endpoint) -> None:

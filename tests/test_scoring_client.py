@@ -172,7 +172,7 @@ def test_a_failure_that_stays_is_named_for_all_of_the_request(
 
 def test_a_server_that_is_gone_ends_all_requests() -> None:
     with FakePrm().running() as server:
-        endpoint = describe(server, limits={"n_retries": 1})
+        endpoint = describe(server, limits={"outage_s": 0.5})
     assert all(isinstance(error, ServerGone) for error in score(endpoint, ask(), ask("4")))
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
-from butwait.pipelines.sampling.http import Patience, authorize, is_loopback, report_no_death
+from butwait.pipelines.sampling.attempt import authorize, is_loopback
+from butwait.pipelines.sampling.http import Asker, report_no_death, say_on_stderr
+from butwait.pipelines.sampling.look import prove_with_a_token
+from butwait.pipelines.sampling.patience import Patience
 from butwait.pipelines.sampling.refusals import ServerGone
 from butwait.pipelines.sampling.vllm_client import VllmClient
 from butwait.pipelines.sampling.wire import shorten
@@ -36,8 +40,104 @@ def normalize_url(url: str) -> str:
     return bare
 
 
-def connect(
+@dataclass(frozen=True)
+class Found:
+    """What a running server says of itself."""
+
+    served_name: str
+    root: str
+    """Model that the served name stands for."""
+    identity: ModelIdentity
+    bos: str
+    """Text of the beginning-of-text token that it puts before a raw prompt."""
+    context: int
+    """Tokens of prompt and answer together; 0: not told."""
+
+
+def look(
     url: str,
+    served_name: str | None = None,
+    *,
+    hub_id: str | None = None,
+    api_key: str | None = None,
+) -> Found:
+    """Look at one running server.
+
+    Args:
+        url: Base URL without ``/v1``.
+        served_name: Model name; default: the only one that the server lists.
+        hub_id: The model that is expected; another one is an error, where the server tells.
+        api_key: Sent as a bearer token, never shown.
+
+    Raises:
+        ConfigError: The model name is wrong.
+        ServerGone: Nobody answers.
+        SamplerError: It is no vLLM.
+    """
+    with httpx.Client(
+        base_url=url,
+        headers=authorize(api_key),
+        timeout=LOOK_TIMEOUT_S,
+        trust_env=not is_loopback(url),
+    ) as http:
+        listed = _list_models(http, url)
+        name = _choose_name(served_name, listed, url)
+        _check_root(hub_id, listed[name], url)
+        return Found(
+            served_name=name,
+            root=str(listed[name].get("root") or name),
+            identity=_identify(http, name, listed[name]),
+            bos=_find_bos(http, name),
+            context=int(listed[name].get("max_model_len") or 0),
+        )
+
+
+def look_at_all(
+    urls: Sequence[str],
+    served_name: str | None = None,
+    *,
+    hub_id: str | None = None,
+    api_key: str | None = None,
+    say: Callable[[str], None] = say_on_stderr,
+) -> Found:
+    """Look at servers that are to share the work: all that answer must serve one model.
+
+    Args:
+        urls: Base URLs without ``/v1``.
+        served_name: As for `look`.
+        hub_id: As for `look`.
+        api_key: As for `look`.
+        say: Told of a server that does not answer while others do.
+
+    Raises:
+        ConfigError: The model name is wrong, or two servers serve two models.
+        SamplerError: None answers, or one is no vLLM.
+    """
+    found: dict[str, Found] = {}
+    away: list[ServerGone] = []
+    for url in urls:
+        try:
+            found[url] = look(url, served_name, hub_id=hub_id, api_key=api_key)
+        except ServerGone as error:
+            away.append(error)
+    if not found:
+        raise away[0]
+    for gone in away:
+        say(f"{gone}; the others are asked meanwhile")
+    first_url, first = next(iter(found.items()))
+    for url, other in found.items():
+        for what in ("served_name", "root", "context"):
+            one, two = getattr(first, what), getattr(other, what)
+            if one != two:
+                raise ConfigError(
+                    f"all of server.url must serve the same model, but {what} is {one!r} at "
+                    f"{first_url} and {two!r} at {url}"
+                )
+    return first
+
+
+def connect(
+    url: str | Sequence[str],
     served_name: str | None = None,
     *,
     identity: ModelIdentity | None = None,
@@ -46,54 +146,46 @@ def connect(
     api_key: str | None = None,
     find_death: Callable[[], str | None] = report_no_death,
 ) -> VllmClient:
-    """Make a client of a running server.
+    """Look at a running server, or several of one model, and make a client.
 
     Args:
-        url: Base URL, with or without ``/v1``.
-        served_name: Model name; default: the only one that the server lists.
+        url: Base URL or URLs, with or without ``/v1``.
+        served_name: As for `look`.
         identity: Which weights it has; default: what the server says of itself.
-        hub_id: The model that is expected; another one is an error, where the server tells.
+        hub_id: As for `look`.
         patience: Limits and retries.
         api_key: Sent as a bearer token, never shown.
-        find_death: Says how a server that we run died, or None.
+        find_death: Says how a server that we run ended for good, or None.
 
     Raises:
         ConfigError: The URL or the model name is wrong.
         SamplerError: Nobody answers, or it is no vLLM.
     """
-    url = normalize_url(url)
-    with httpx.Client(
-        base_url=url,
-        headers=authorize(api_key),
-        timeout=LOOK_TIMEOUT_S,
-        trust_env=not is_loopback(url),
-    ) as http:
-        listed = _list_models(http, url, find_death)
-        name = _choose_name(served_name, listed, url)
-        _check_root(hub_id, listed[name], url)
-        found = identity or _identify(http, name, listed[name])
-        bos = _find_bos(http, name)
-    return VllmClient(
-        url,
-        name,
-        found,
-        bos=bos,
-        context=int(listed[name].get("max_model_len") or 0),
+    urls = [normalize_url(one) for one in ([url] if isinstance(url, str) else url)]
+    found = look_at_all(urls, served_name, hub_id=hub_id, api_key=api_key)
+    name = found.served_name
+    asker = Asker(
+        urls,
         patience=patience,
         api_key=api_key,
         find_death=find_death,
+        model=name,
+        proof=prove_with_a_token(name),
+    )
+    return VllmClient(
+        asker,
+        name,
+        identity or found.identity,
+        bos=found.bos,
+        context=found.context,
+        max_in_flight=patience.max_in_flight,
     )
 
 
-def _list_models(
-    http: httpx.Client, url: str, find_death: Callable[[], str | None]
-) -> dict[str, dict[str, Any]]:
+def _list_models(http: httpx.Client, url: str) -> dict[str, dict[str, Any]]:
     try:
         response = http.get("/v1/models")
     except httpx.HTTPError as error:
-        death = find_death()
-        if death:
-            raise ServerGone(death) from error
         raise ServerGone(
             f"nobody answers at {url} ({error}); start it or correct the url"
         ) from error
@@ -132,12 +224,6 @@ def _identify(http: httpx.Client, name: str, model: dict[str, Any]) -> ModelIden
     root = str(model.get("root") or name)
     shown = "/".join(root.rstrip("/").split("/")[-2:]) if root.startswith(("/", ".")) else root
     return ModelIdentity(id=shown, revision=None, engine=_name_engine(http))
-
-
-def read_engine(url: str) -> str:
-    """Read an engine's name and version off a running server (``vllm-0.32.0``)."""
-    with httpx.Client(base_url=url, timeout=LOOK_TIMEOUT_S, trust_env=not is_loopback(url)) as http:
-        return _name_engine(http)
 
 
 def _name_engine(http: httpx.Client) -> str:

@@ -16,12 +16,16 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from pydantic import SecretStr
 
 from butwait.pipelines.sampling.identity import ResolvedModel, is_local, resolve_model
+from butwait.pipelines.sampling.life import read_end, report_stuck
+from butwait.pipelines.sampling.patience import Patience
 from butwait.schemas.errors import ConfigError
 from butwait.schemas.recipe_sections import ModelSpec, ServerSpec
 from butwait.schemas.record import Record
 from butwait.schemas.sampling import ModelIdentity, Sampler
 
 if TYPE_CHECKING:
+    from butwait.pipelines.sampling.http import Asker
+    from butwait.pipelines.sampling.look import Proof
     from butwait.pipelines.sampling.vllm_server import ManagedServer
 
 Engine = Literal["vllm-managed", "attach", "transformers"]
@@ -39,19 +43,27 @@ class Endpoint(Record):
 
     kind: Literal["http", "transformers"]
     identity: ModelIdentity
-    url: str = ""
+    urls: tuple[str, ...] = ()
+    """Servers of the one model; more than one share the work."""
     served_name: str = ""
+    bos: str = ""
+    """What the server puts before a raw prompt."""
+    context: int = 0
+    """Tokens of prompt and answer together; 0: not told."""
     folder: str = ""
     """What the transformers engine loads: a folder or a Hub id."""
     hub_revision: str | None = None
     """Revision of a Hub model that the transformers engine loads; None for a folder."""
-    max_in_flight: int = 64
-    request_timeout_s: float = 900.0
-    n_retries: int = 5
+    patience: Patience = Patience()
     api_key: SecretStr | None = None
-    server_pid: int | None = None
-    """Supervisor of a managed server, to notice its death at once."""
+    state_path: str = ""
+    """Where the driver says what became of a managed server; empty: somebody else's server."""
     log_path: str = ""
+
+    @property
+    def url(self) -> str:
+        """The first server."""
+        return self.urls[0]
 
 
 def choose_engine(server: ServerSpec) -> EngineChoice:
@@ -64,7 +76,10 @@ def choose_engine(server: ServerSpec) -> EngineChoice:
     if server.mode == "attach" or (server.mode == "auto" and server.url):
         if not server.url:
             raise ConfigError("server mode 'attach' needs 'url'")
-        return EngineChoice("attach", f"server.url names a running server: {server.url}")
+        named = ", ".join(server.urls)
+        is_one = len(server.urls) == 1
+        what = "a running server" if is_one else f"{len(server.urls)} running servers"
+        return EngineChoice("attach", f"server.url names {what}: {named}")
     if server.mode != "transformers" and _is_installed("vllm"):
         _refuse_api_key(server)
         why = "server.mode asks for it" if server.mode == "managed" else "vLLM is installed"
@@ -115,7 +130,7 @@ def open_sampler(
     choice = choose_engine(server)
     say(f"engine: {choice.engine} ({choice.why})")
     if choice.engine == "attach":
-        yield _attach(model, server, base, api_key)
+        yield _attach(model, server, base, api_key, say)
     elif choice.engine == "transformers":
         yield _load_later(resolve_model(model, base), server)
     else:
@@ -138,47 +153,83 @@ def make_sampler(endpoint: Endpoint) -> Sampler:
         return TransformersSampler(
             endpoint.folder, endpoint.identity, revision=endpoint.hub_revision
         )
-    from butwait.pipelines.sampling.connect import connect
-    from butwait.pipelines.sampling.http import Patience, report_no_death
-    from butwait.pipelines.sampling.vllm_server import find_death
+    from butwait.pipelines.sampling.look import prove_with_a_token
+    from butwait.pipelines.sampling.vllm_client import VllmClient
 
-    pid, log_path = endpoint.server_pid, Path(endpoint.log_path)
-    return connect(
-        endpoint.url,
-        endpoint.served_name,
-        identity=endpoint.identity,
-        patience=Patience(
-            max_in_flight=endpoint.max_in_flight,
-            request_timeout_s=endpoint.request_timeout_s,
-            n_retries=endpoint.n_retries,
-        ),
+    name = endpoint.served_name
+    return VllmClient(
+        make_asker(endpoint, prove_with_a_token(name)),
+        name,
+        endpoint.identity,
+        bos=endpoint.bos,
+        context=endpoint.context,
+        max_in_flight=endpoint.patience.max_in_flight,
+    )
+
+
+def make_asker(endpoint: Endpoint, proof: Proof | None = None) -> Asker:
+    """Make what asks the servers of an address.
+
+    Args:
+        endpoint: Where they answer.
+        proof: A small request that only a working engine answers; None: the first that was.
+    """
+    from butwait.pipelines.sampling.http import Asker, leave_alone, report_no_death
+
+    state = Path(endpoint.state_path) if endpoint.state_path else None
+    return Asker(
+        endpoint.urls,
+        patience=endpoint.patience,
         api_key=endpoint.api_key.get_secret_value() if endpoint.api_key else None,
-        find_death=report_no_death if pid is None else partial(find_death, pid, log_path),
+        find_death=report_no_death if state is None else partial(read_end, state),
+        report_stuck=leave_alone if state is None else partial(report_stuck, state),
+        model=endpoint.served_name,
+        proof=proof,
     )
 
 
-def _attach(model: ModelSpec, server: ServerSpec, base: Path, api_key: str | None) -> Endpoint:
-    """Look at a running server; a local folder in the recipe still says which weights it has."""
-    from butwait.pipelines.sampling.connect import connect, normalize_url
+def _attach(
+    model: ModelSpec,
+    server: ServerSpec,
+    base: Path,
+    api_key: str | None,
+    say: Callable[[str], None],
+) -> Endpoint:
+    """Look at running servers; a local folder in the recipe still says which weights they have."""
+    from butwait.pipelines.sampling.connect import look_at_all, normalize_url
 
-    assert server.url is not None
     local = is_local(model)
-    client = connect(
-        server.url, server.served_name, hub_id=None if local else model.id, api_key=api_key
+    urls = tuple(normalize_url(url) for url in server.urls)
+    found = look_at_all(
+        urls, server.served_name, hub_id=None if local else model.id, api_key=api_key, say=say
     )
-    identity = client.identity.model_copy(update={"id": model.id, "revision": model.revision})
+    identity = found.identity.model_copy(update={"id": model.id, "revision": model.revision})
     if local:
         known = resolve_model(model, base)
         identity = identity.model_copy(update={"id": known.id, "revision": known.revision})
     return Endpoint(
         kind="http",
         identity=identity,
-        url=normalize_url(server.url),
-        served_name=client.served_name,
+        urls=urls,
+        served_name=found.served_name,
+        bos=found.bos,
+        context=found.context,
+        patience=_bear_with(server),
+        api_key=SecretStr(api_key) if api_key else None,
+    )
+
+
+def _bear_with(server: ServerSpec, start_s: float = 0.0) -> Patience:
+    """Take a client's limits from a recipe; a server that is started again has time for it."""
+    stall_s = server.stall_s or server.request_timeout_s / 3
+    return Patience(
         max_in_flight=server.max_in_flight,
         request_timeout_s=server.request_timeout_s,
         n_retries=server.n_retries,
-        api_key=SecretStr(api_key) if api_key else None,
+        pause_s=server.pause_s,
+        pause_after=server.pause_after,
+        stall_s=stall_s,
+        outage_s=server.outage_s + start_s,
     )
 
 
@@ -194,25 +245,24 @@ def _load_later(model: ResolvedModel, server: ServerSpec) -> Endpoint:
         ),
         folder=model.location,
         hub_revision=None if model.is_local else model.revision,
-        max_in_flight=server.max_in_flight,
+        patience=_bear_with(server),
     )
 
 
 def _describe(running: ManagedServer, model: ResolvedModel, server: ServerSpec) -> Endpoint:
     """Describe a managed server to workers."""
-    from butwait.pipelines.sampling.connect import read_engine
+    from butwait.pipelines.sampling.connect import look
 
+    found = look(running.url, server.served_name or model.id)
     return Endpoint(
         kind="http",
-        identity=ModelIdentity(
-            id=model.id, revision=model.revision, engine=read_engine(running.url)
-        ),
-        url=running.url,
-        served_name=server.served_name or model.id,
-        max_in_flight=server.max_in_flight,
-        request_timeout_s=server.request_timeout_s,
-        n_retries=server.n_retries,
-        server_pid=running.pid,
+        identity=ModelIdentity(id=model.id, revision=model.revision, engine=found.identity.engine),
+        urls=(running.url,),
+        served_name=found.served_name,
+        bos=found.bos,
+        context=found.context,
+        patience=_bear_with(server, server.start_timeout_s),
+        state_path=str(running.state_path),
         log_path=str(running.log_path),
     )
 

@@ -1,28 +1,32 @@
-"""Ask a server over HTTP until there is an answer, a refusal, or no attempt left.
+"""Ask servers over HTTP until there is an answer, a refusal, or no attempt left.
 
 What fails in passing (408, 429 with its ``Retry-After``, 5xx, a broken connection, a stall, cut
-JSON) is asked again after a pause. Left out: what is asked and how a reply is read, which is the
-caller's, and how many requests are open at once.
+JSON) is asked again after a pause, at the server with the fewest requests open. While no server is
+up, requests wait without spending attempts, until one is or the outage has lasted too long. Left
+out: what is asked and how a reply is read, which is the caller's, and how many requests are open at
+once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-import httpx
-
+from butwait.pipelines.sampling.attempt import PassingError
+from butwait.pipelines.sampling.look import Proof
+from butwait.pipelines.sampling.patience import Patience
+from butwait.pipelines.sampling.place import MAX_PAUSE_S, Place, Ties
 from butwait.pipelines.sampling.refusals import ServerGone
-from butwait.pipelines.sampling.wire import read_refusal, shorten
 from butwait.schemas.errors import RequestRefused
 
 T = TypeVar("T")
-MAX_PAUSE_S = 30.0
 MAX_RETRY_AFTER_S = 120.0
+SAY_EVERY_S = 10.0
+TICK_S = 0.5
+"""How often waiting requests ask whether the wait is over."""
 
 
 def report_no_death() -> str | None:
@@ -30,83 +34,78 @@ def report_no_death() -> str | None:
     return None
 
 
-@dataclass(frozen=True)
-class Patience:
-    """How much a client asks at once and how long it bears with a server."""
-
-    max_in_flight: int = 64
-    """Requests held open at once."""
-    request_timeout_s: float = 900.0
-    """Longest wait for one reply."""
-    n_retries: int = 5
-    """Further attempts after a failure that may pass."""
-    pause_s: float = 0.5
-    """First pause between attempts; it doubles up to 30 s, less a random part."""
+def leave_alone(why: str) -> None:
+    """Leave a stuck server that somebody else runs to them."""
 
 
-class _Passing(Exception):
-    """A failure that another attempt may cure."""
-
-    def __init__(
-        self, refusal: RequestRefused, after_s: float = 0.0, no_connection: bool = False
-    ) -> None:
-        super().__init__(str(refusal))
-        self.refusal = refusal
-        self.after_s = after_s
-        self.no_connection = no_connection
+def say_on_stderr(line: str) -> None:
+    """Tell a person, from whatever process this is."""
+    print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
 class Asker:
-    """Requests to one server; outlives event loops, has connections in the running one.
+    """Requests to one server, or to several of one model; outlives event loops.
 
     Args:
-        url: Base URL without ``/v1``.
-        patience: Time limit and retries.
+        urls: Base URLs without ``/v1``.
+        patience: Limits and retries.
         api_key: Sent as a bearer token, never shown.
-        find_death: Says how a server that we run died, or None; asked around every attempt.
+        find_death: Says how a server that we run ended for good, or None; asked around every
+            attempt.
+        report_stuck: Told why a server that we run should be started again.
+        model: Served name that a server must list to be taken back after an outage.
+        proof: A small request that only a working engine answers; None: the first that was.
+        say: Told in one line what a person who waits should know.
     """
 
     def __init__(
         self,
-        url: str,
+        urls: Sequence[str],
         *,
-        patience: Patience = Patience(),
+        patience: Patience = Patience(),  # noqa: B008 (frozen)
         api_key: str | None = None,
         find_death: Callable[[], str | None] = report_no_death,
+        report_stuck: Callable[[str], None] = leave_alone,
+        model: str | None = None,
+        proof: Proof | None = None,
+        say: Callable[[str], None] = say_on_stderr,
     ) -> None:
-        self._url = url
-        self._timeout_s = patience.request_timeout_s
-        self._n_retries = patience.n_retries
-        self._pause_s = patience.pause_s
-        self._api_key = api_key
+        self._urls = tuple(urls)
+        self._patience = patience
         self._find_death = find_death
+        self._say = say
         self._gone: str | None = None
-        self._jitter = random.Random(url)
+        self._jitter = random.Random()
         self._loop: asyncio.AbstractEventLoop | None = None
+        ties = Ties(changed=self._note_change, say=say, stuck=report_stuck)
+        self._make_place: Callable[[str], Place] = lambda url: Place(
+            url, patience, ties, model=model, proof=proof, api_key=api_key
+        )
 
     async def close(self) -> None:
         """Close the connections."""
         if self._loop is asyncio.get_running_loop():
-            await self._http.aclose()
+            self._end_wait()
+            for place in self._places:
+                await place.end()
         self._loop = None
 
     def _open(self) -> None:
-        """Open connections that belong to the running loop."""
+        """Have places that belong to the running loop."""
         loop = asyncio.get_running_loop()
         if self._loop is loop:
             return
         self._loop = loop
-        self._http = httpx.AsyncClient(
-            base_url=self._url,
-            headers=authorize(self._api_key),
-            timeout=httpx.Timeout(self._timeout_s, connect=min(10.0, self._timeout_s), pool=None),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
-            trust_env=not is_loopback(self._url),
-            verify=self._url.startswith("https"),  # reading certificates takes 50 ms, once a loop
-        )
+        self._usable = asyncio.Event()
+        self._usable.set()
+        self._ticker: asyncio.TimerHandle | None = None
+        self._waits_since = self._said_at = 0.0
+        self._places = [self._make_place(url) for url in self._urls]
 
     async def ask(self, path: str, payload: dict[str, Any], read: Callable[[object], T]) -> T:
         """Ask until there is an answer, a refusal, or no attempt left.
+
+        A refused connection spends no attempt: the request never left.
 
         Args:
             path: Endpoint below the base URL.
@@ -115,122 +114,85 @@ class Asker:
 
         Raises:
             RequestRefused: This request has no answer; others may have.
-            ServerGone: The server is dead; so is every further request.
+            ServerGone: No server is left; every further request fails as well.
         """
         self._open()
-        for attempt in range(self._n_retries + 1):
-            self.check()
+        n_failed = 0
+        while True:
+            place = await self._choose_place()
             try:
-                return await self._attempt(path, payload, read)
-            except _Passing as failure:
+                return await place.ask(path, payload, read)
+            except PassingError as failure:
                 self.check()
-                if attempt == self._n_retries:
-                    raise self._give_up(failure) from failure
-                await asyncio.sleep(self._choose_pause(attempt, failure.after_s))
-        raise AssertionError("unreachable: the last attempt returns or raises")
-
-    async def _attempt(self, path: str, payload: dict[str, Any], read: Callable[[object], T]) -> T:
-        """Ask once.
-
-        Raises:
-            RequestRefused: The server says no.
-            _Passing: Something that another attempt may cure.
-        """
-        try:
-            # httpx limits the wait for each piece; a reply that trickles needs a limit of its own.
-            async with asyncio.timeout(self._timeout_s):
-                response = await self._http.post(path, json=payload)
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            refusal = RequestRefused("unreachable", f"no connection to {self._url} ({error})")
-            raise _Passing(refusal, no_connection=True) from error
-        except (TimeoutError, httpx.TimeoutException) as error:
-            refusal = RequestRefused("timeout", f"no reply within {self._timeout_s:g} s")
-            raise _Passing(refusal) from error
-        except httpx.TransportError as error:
-            refusal = RequestRefused("unreachable", f"{type(error).__name__} {error}".strip())
-            raise _Passing(refusal) from error
-        return self._read(response, read)
-
-    def _read(self, response: httpx.Response, read: Callable[[object], T]) -> T:
-        try:
-            parsed: object = response.json()
-        except ValueError as error:
-            if response.status_code == 200:
-                refusal = RequestRefused("bad_reply", f"no JSON: {shorten(response.text, 120)!r}")
-                raise _Passing(refusal) from error
-            parsed = None
-        if response.status_code != 200:
-            body = self._hide(response.text)
-            refusal = read_refusal(response.status_code, body, _hide_in(parsed, self._hide))
-            if refusal.reason == "server_error":
-                raise _Passing(refusal, after_s=read_retry_after(response))
-            raise refusal
-        try:
-            return read(parsed)
-        except RequestRefused as refusal:
-            if refusal.reason == "bad_reply":
-                raise _Passing(refusal) from refusal
-            raise
+                if failure.kind == "refused":
+                    continue
+                n_failed += 1
+                if n_failed > self._patience.n_retries:
+                    detail = f"{failure.refusal.detail} ({n_failed} attempts)"
+                    raise RequestRefused(failure.refusal.reason, detail) from failure
+                pause_s = self._choose_pause(n_failed - 1, failure.after_s)
+            await asyncio.sleep(pause_s)
 
     def check(self) -> None:
-        """Raise ServerGone where the server is known to be dead."""
+        """Raise ServerGone where no server is left."""
         self._gone = self._gone or self._find_death()
         if self._gone:
             raise ServerGone(self._gone)
 
-    def _give_up(self, failure: _Passing) -> RequestRefused | ServerGone:
-        """Choose the error after the last attempt."""
-        if failure.no_connection:
-            self._gone = (
-                f"nobody answers at {self._url} ({self._n_retries + 1} attempts); is the server "
-                "still running? finished questions are kept: start it and run the build again"
-            )
-            return ServerGone(self._gone)
-        return RequestRefused(
-            failure.refusal.reason, f"{failure.refusal.detail} ({self._n_retries + 1} attempts)"
+    async def _choose_place(self) -> Place:
+        """Choose the open server with the fewest requests, once there is one."""
+        while True:
+            self.check()
+            usable = [place for place in self._places if not place.is_closed]
+            if usable:
+                return min(usable, key=lambda place: place.n_open)
+            await self._usable.wait()
+
+    def _note_change(self) -> None:
+        """Let requests wait while every server is closed, and go when one is not."""
+        if not all(place.is_closed for place in self._places):
+            self._end_wait()
+            self._usable.set()
+        elif self._usable.is_set():
+            assert self._loop is not None
+            self._usable.clear()
+            self._waits_since = self._said_at = self._loop.time()
+            self._tick()
+
+    def _end_wait(self) -> None:
+        if self._ticker is not None:
+            self._ticker.cancel()
+            self._ticker = None
+
+    def _tick(self) -> None:
+        """Look whether the wait should end without a server; say that it goes on."""
+        assert self._loop is not None
+        self._gone = self._gone or self._find_death() or self._tell_outage()
+        if self._gone:
+            self._usable.set()  # whoever waits finds out that there is none
+            return
+        now = self._loop.time()
+        if now - self._said_at >= SAY_EVERY_S:
+            self._said_at = now
+            since = f"{now - self._waits_since:.0f} s of at most {self._patience.outage_s:g}"
+            self._say(f"waiting for {self._name_all()}, {since}: {self._places[0].last_seen}")
+        self._ticker = self._loop.call_later(min(TICK_S, self._patience.outage_s / 4), self._tick)
+
+    def _tell_outage(self) -> str | None:
+        """Tell of an outage that has lasted too long; None while it may pass."""
+        down_s = min(place.down_s for place in self._places)
+        if down_s < self._patience.outage_s:
+            return None
+        return (
+            f"nobody answers at {self._name_all()} for {self._patience.outage_s:g} s "
+            f"({self._places[0].last_seen}); is the server still running? finished questions are "
+            "kept: start it and run the build again"
         )
+
+    def _name_all(self) -> str:
+        return ", ".join(self._urls)
 
     def _choose_pause(self, attempt: int, after_s: float) -> float:
         """Choose seconds to wait: what the server asked for, else doubling with jitter."""
-        grown = min(MAX_PAUSE_S, self._pause_s * 2.0**attempt)
+        grown = min(MAX_PAUSE_S, self._patience.pause_s * 2.0 ** min(attempt, 20))
         return min(after_s, MAX_RETRY_AFTER_S) + grown * self._jitter.uniform(0.5, 1.0)
-
-    def _hide(self, text: str) -> str:
-        """Take the API key out of a server's message."""
-        return text.replace(self._api_key, "***") if self._api_key else text
-
-
-def _hide_in(parsed: object, hide: Callable[[str], str]) -> object:
-    """Hide the key in every string of parsed JSON."""
-    if isinstance(parsed, str):
-        return hide(parsed)
-    if isinstance(parsed, dict):
-        return {hide(str(key)): _hide_in(value, hide) for key, value in parsed.items()}
-    if isinstance(parsed, list):
-        return [_hide_in(value, hide) for value in parsed]
-    return parsed
-
-
-def authorize(api_key: str | None) -> dict[str, str]:
-    """Make the header of an API key."""
-    return {"Authorization": f"Bearer {api_key}"} if api_key else {}
-
-
-def is_loopback(url: str) -> bool:
-    """Tell whether a URL is of this machine, where no proxy may stand between."""
-    return httpx.URL(url).host in ("127.0.0.1", "localhost", "::1")
-
-
-def read_retry_after(response: httpx.Response) -> float:
-    """Read ``Retry-After`` as seconds; 0.0 where it is missing, a date in the past or nonsense."""
-    value = response.headers.get("retry-after", "")
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        date = parsedate_to_datetime(value)
-        now = parsedate_to_datetime(response.headers.get("date", value))
-        return max(0.0, (date - now).total_seconds())
-    except (ValueError, TypeError):
-        return 0.0

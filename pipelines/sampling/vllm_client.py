@@ -11,12 +11,12 @@ missing. Left out: streaming, logprobs, servers other than vLLM.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
-from butwait.pipelines.sampling.http import Asker, Patience, report_no_death
+from butwait.pipelines.sampling.http import Asker
 from butwait.pipelines.sampling.tokens import ServerTokens
 from butwait.pipelines.sampling.wire import (
+    is_hollow,
     read_completions,
     write_messages,
     write_sampling,
@@ -29,36 +29,32 @@ class VllmClient:
     """Implements ``Sampler``.
 
     Args:
-        url: Base URL without ``/v1``.
+        asker: Asks the server.
         served_name: Model name to send.
         identity: Which weights the server has.
         bos: Text of the beginning-of-text token that the server puts before a raw prompt; left off
             where the prompt brings its own (the server does not notice a second one).
         context: Tokens of prompt and answer together, as the server says; 0: not told.
-        patience: Limits and retries.
-        api_key: Sent as a bearer token, never shown.
-        find_death: Says how a server that we run died, or None; asked around every attempt.
+        max_in_flight: Requests held open at once.
     """
 
     def __init__(
         self,
-        url: str,
+        asker: Asker,
         served_name: str,
         identity: ModelIdentity,
         *,
         bos: str = "",
         context: int = 0,
-        patience: Patience = Patience(),  # noqa: B008 (frozen)
-        api_key: str | None = None,
-        find_death: Callable[[], str | None] = report_no_death,
+        max_in_flight: int = 64,
     ) -> None:
-        self.asker = Asker(url, patience=patience, api_key=api_key, find_death=find_death)
+        self.asker = asker
         self._model = served_name
-        self._tokens = ServerTokens(self.asker, served_name)
+        self._tokens = ServerTokens(asker, served_name)
         self._identity = identity
         self.bos = bos
         self._context = context
-        self._max_in_flight = patience.max_in_flight
+        self._max_in_flight = max_in_flight
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
@@ -108,7 +104,11 @@ class VllmClient:
     async def _ask(
         self, path: str, payload: dict[str, Any], request: SampleRequest
     ) -> list[Completion]:
-        return await self.asker.ask(path, payload, lambda reply: read_completions(reply, request))
+        completions = await self.asker.ask(path, payload, lambda r: read_completions(r, request))
+        if any(is_hollow(completion) for completion in completions):
+            # Tokens without a text. The seed gives a true sample a second time: believe that one.
+            return await self.asker.ask(path, payload, lambda r: read_completions(r, request))
+        return completions
 
     def _open(self) -> None:
         """Have slots that belong to the running loop."""

@@ -1,7 +1,8 @@
-"""A vLLM server of our own: started for a build, gone with it.
+"""A vLLM server of our own: started for a build, gone with it, started again when it dies.
 
-The flags and the environment of the CPU build are measured (docs/sampling.md). Left out: restarting
-a server that died (its log says why; the build stops and the next run goes on from the cache).
+The flags and the environment of the CPU build are measured (docs/sampling.md). A server that died,
+or that workers found stuck, is started again on the same port, ``MAX_RESTARTS`` times at most: what
+workers were told of it stays true. Left out: a first start that failed is not repeated.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -22,12 +24,16 @@ import httpx
 
 from butwait.pipelines.sampling import supervise
 from butwait.pipelines.sampling.identity import ResolvedModel
+from butwait.pipelines.sampling.life import Life, find_stuck, forget_lives, write_life
 from butwait.schemas.errors import ConfigError, SamplerError
 from butwait.schemas.recipe_sections import ServerSpec
 
 LOOK_EVERY_S = 0.25
+WATCH_EVERY_S = 0.5
 SAY_EVERY_S = 10.0
 N_LOG_LINES = 12
+MAX_RESTARTS = 3
+"""Starts after the first in a run; a server that dies of what it is asked dies of it again."""
 SMALL_WEIGHTS = 200 * 1024**2
 """Bytes of weights up to which one thread is faster than several."""
 
@@ -122,13 +128,18 @@ class ManagedServer:
         self._spec = spec
         self._say = say
         self._process: subprocess.Popen[bytes] | None = None
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._watcher: threading.Thread | None = None
         self.log_path = log_path
+        self.state_path = log_path.with_suffix(".state.json")
         self.url = ""
         self.pid = 0
         self.start_s = 0.0
+        self.n_restarts = 0
 
     def start(self) -> None:
-        """Start and wait until the server answers.
+        """Start, wait until the server answers, and watch over it.
 
         Raises:
             ConfigError: The port is taken.
@@ -136,36 +147,30 @@ class ManagedServer:
         """
         cpu = is_cpu_build()
         port = choose_port(self._spec.port)
-        command = write_command(self._model, self._spec, port, cpu=cpu)
-        environment = write_environment(self._model, self._spec, os.environ, cpu=cpu)
+        self._command = write_command(self._model, self._spec, port, cpu=cpu)
+        self._environment = write_environment(self._model, self._spec, os.environ, cpu=cpu)
         self.url = f"http://127.0.0.1:{port}"
         self._say(f"starting vLLM for {self._model.id} (log: {self.log_path})")
-        self._launch(command, environment)
+        self.log_path.parent.mkdir(parents=True, exist_ok=True)
+        self.log_path.write_bytes(b"")
+        forget_lives(self.state_path)
         atexit.register(self.stop)
         try:
+            self._launch()
             self._wait_until_ready()
         except BaseException:  # KeyboardInterrupt too must leave no process behind
             self.stop()
             raise
+        self._watcher = threading.Thread(target=self._watch, name="vLLM watcher", daemon=True)
+        self._watcher.start()
 
     def stop(self) -> None:
         """End the server's whole process group; harmless when it is gone."""
-        process, self._process = self._process, None
+        self._stopping.set()
         atexit.unregister(self.stop)
-        if process is None:
-            return
-        with contextlib.suppress(OSError):
-            if process.stdin is not None:
-                process.stdin.close()
-        for number, grace_s in supervise.GRACE_S.items():
-            _signal_group(process.pid, number)
-            try:
-                process.wait(grace_s)
-                break
-            except subprocess.TimeoutExpired:
-                continue
-        _signal_group(process.pid, signal.SIGKILL)
-        process.wait()
+        self._end()
+        if self._watcher is not None:
+            self._watcher.join(timeout=10)
 
     def find_death(self) -> str | None:
         """Say how the server died; None while it lives."""
@@ -183,25 +188,80 @@ class ManagedServer:
     ) -> None:
         self.stop()
 
-    def _launch(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Start the supervisor in a session of its own, with the log as its output."""
-        self.log_path.parent.mkdir(parents=True, exist_ok=True)
+    def _launch(self) -> None:
+        """Start the supervisor in a session of its own, with the log as its output.
+
+        Raises:
+            SamplerError: The server is to stop.
+        """
         supervisor = [sys.executable, "-S", supervise.__file__, str(os.getpid())]
-        with self.log_path.open("wb") as log:
+        with self._lock, self.log_path.open("ab") as log:
+            if self._stopping.is_set():
+                raise SamplerError("vLLM is being stopped")
             self._process = subprocess.Popen(
-                [*supervisor, *command],
+                [*supervisor, *self._command],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=dict(environment),
+                env=self._environment,
                 start_new_session=True,
             )
-        self.pid = self._process.pid
+            self.pid = self._process.pid
+        write_life(self.state_path, Life(pid=self.pid, n_restarts=self.n_restarts))
+
+    def _end(self) -> None:
+        """End the process group that runs now, politely at first."""
+        with self._lock:
+            process, self._process = self._process, None
+        if process is None:
+            return
+        with contextlib.suppress(OSError):
+            if process.stdin is not None:
+                process.stdin.close()
+        for number, grace_s in supervise.GRACE_S.items():
+            _signal_group(process.pid, number)
+            try:
+                process.wait(grace_s)
+                break
+            except subprocess.TimeoutExpired:
+                continue
+        _signal_group(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def _watch(self) -> None:
+        """Start the server again whenever it has died or is stuck, until there is no hope."""
+        while not self._stopping.wait(WATCH_EVERY_S):
+            stuck = find_stuck(self.state_path, self.pid)
+            why = self.find_death() or (stuck and f"the vLLM server is stuck: {stuck}")
+            if why and not self._start_again(why):
+                return
+
+    def _start_again(self, why: str) -> bool:
+        """Start again on the same port; return whether it runs."""
+        while self.n_restarts < MAX_RESTARTS and not self._stopping.is_set():
+            self.n_restarts += 1
+            self._say(f"{why}\nstarting it again, {self.n_restarts} of {MAX_RESTARTS} times")
+            self._end()
+            try:
+                self._launch()
+                self._wait_until_ready()
+                return True
+            except (SamplerError, OSError) as error:
+                why = str(error)
+        if not self._stopping.is_set():
+            self._end()
+            gone = f"{why}\nit was started again {self.n_restarts} times and is given up"
+            life = Life(pid=self.pid, n_restarts=self.n_restarts, gone=gone)
+            write_life(self.state_path, life)
+            self._say(gone)
+        return False
 
     def _wait_until_ready(self) -> None:
         began = said = time.monotonic()
         while not _is_ready(self.url):
             death = self.find_death()
+            if self._stopping.is_set():
+                raise SamplerError("vLLM is being stopped")
             if death:
                 raise SamplerError(f"vLLM did not start: {death}")
             now = time.monotonic()

@@ -76,6 +76,16 @@ def read_completions(reply: object, request: SampleRequest) -> list[Completion]:
         raise RequestRefused("bad_reply", f"{what} in {shown}") from error
 
 
+def is_hollow(completion: Completion) -> bool:
+    """Tell whether a sample has several tokens and no text, and no stop string that explains it.
+
+    It may be true (tokens that are not shown) or a text that got lost. An empty text of one token
+    is a model that ended at once, which is a sample like any other.
+    """
+    is_empty = not completion.text and completion.stop_reason is None
+    return is_empty and completion.n_completion_tokens > 1
+
+
 def read_unseeded(
     reply: object, wanted: Sequence[tuple[SampleRequest, int, int]]
 ) -> list[Completion]:
@@ -133,13 +143,17 @@ def _read_choice(
     if choice["finish_reason"] not in ("stop", "length"):
         raise RequestRefused("bad_reply", f"a sample ended with {choice['finish_reason']!r}")
     stop_reason = choice.get("stop_reason")
+    text, n_tokens = _read_text(choice), _count_tokens(choice, usage, request.n)
+    if not text and not n_tokens:
+        # Nothing was sampled: even a model that ends at once samples the token that says so.
+        raise RequestRefused("bad_reply", "a sample without text and without tokens")
     return Completion(
         index=choice["index"],
-        text=_read_text(choice),
+        text=text,
         finish_reason=choice["finish_reason"],
         stop_reason=replace_surrogates(stop_reason) if isinstance(stop_reason, str) else None,
         n_prompt_tokens=usage["prompt_tokens"],
-        n_completion_tokens=_count_tokens(choice, usage, request.n),
+        n_completion_tokens=n_tokens,
         seed=request.seed + choice["index"],
         token_ids=_read_ids(choice) if request.with_tokens else None,
         log_prob=_sum_log_probs(choice) if request.with_log_probs else None,

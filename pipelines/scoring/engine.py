@@ -10,13 +10,12 @@ import importlib.util
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from butwait.pipelines.sampling.engine import Endpoint, open_sampler
-from butwait.pipelines.sampling.http import Asker, Patience, report_no_death
+from butwait.pipelines.sampling.engine import Endpoint, make_asker, open_sampler
 from butwait.pipelines.sampling.identity import is_local, resolve_model
+from butwait.pipelines.sampling.refusals import ServerGone
 from butwait.pipelines.sampling.together import open_together
 from butwait.pipelines.scoring.density_ratio import DensityRatioScorer, join_identities
 from butwait.pipelines.scoring.layouts import find_step_tag
@@ -120,9 +119,22 @@ def _open_checked(
         api_key=api_key,
         log_name=log_name,
     ) as endpoint:
-        with Probe(endpoint, prm) as probe:
-            marks = probe.check()
-        yield endpoint, marks
+        yield endpoint, _check_all(endpoint, prm)
+
+
+def _check_all(endpoint: Endpoint, prm: PrmSpec) -> Marks | None:
+    """Check every server that answers; one that is away is looked at when it comes back."""
+    away: list[ServerGone] = []
+    marks: list[Marks | None] = []
+    for url in endpoint.urls:
+        try:
+            with Probe(endpoint.model_copy(update={"urls": (url,)}), prm) as probe:
+                marks.append(probe.check())
+        except ServerGone as error:
+            away.append(error)
+    if not marks:
+        raise away[0]
+    return marks[0]
 
 
 def make_scorer(endpoint: ScorerEndpoint) -> Scorer:
@@ -146,11 +158,11 @@ def make_scorer(endpoint: ScorerEndpoint) -> Scorer:
 
 def _make_link(server: Endpoint) -> Link:
     return Link(
-        asker=_make_asker(server),
+        asker=make_asker(server),
         model=server.served_name,
         identity=server.identity,
         max_batch=MAX_BATCH,
-        max_in_flight=min(server.max_in_flight, MAX_IN_FLIGHT),
+        max_in_flight=min(server.patience.max_in_flight, MAX_IN_FLIGHT),
     )
 
 
@@ -217,15 +229,3 @@ def _find_tokenizer(model: ModelSpec, base: Path) -> Path:
 def _has_flag(server: ServerSpec, flag: str) -> bool:
     names = [arg.partition("=")[0].replace("_", "-") for arg in server.args]
     return any(name == flag or name.startswith(f"{flag}.") for name in names)
-
-
-def _make_asker(server: Endpoint) -> Asker:
-    from butwait.pipelines.sampling.vllm_server import find_death
-
-    pid, log_path = server.server_pid, Path(server.log_path)
-    return Asker(
-        server.url,
-        patience=Patience(request_timeout_s=server.request_timeout_s, n_retries=server.n_retries),
-        api_key=server.api_key.get_secret_value() if server.api_key else None,
-        find_death=report_no_death if pid is None else partial(find_death, pid, log_path),
-    )

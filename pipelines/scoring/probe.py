@@ -11,8 +11,8 @@ from typing import Any
 
 import httpx
 
+from butwait.pipelines.sampling.attempt import authorize, is_loopback
 from butwait.pipelines.sampling.engine import Endpoint
-from butwait.pipelines.sampling.http import authorize, is_loopback
 from butwait.pipelines.sampling.refusals import ServerGone
 from butwait.pipelines.sampling.wire import read_refusal, read_token_ids, shorten
 from butwait.pipelines.scoring.layouts import find_step_tag

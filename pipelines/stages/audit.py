@@ -18,9 +18,11 @@ from butwait.pipelines.engines import key_of, n_replayed
 from butwait.pipelines.failures import reported
 from butwait.pipelines.run_folder import RunFolder
 from butwait.pipelines.stages.audit_search import SEARCH_ITEM, count_searches
+from butwait.pipelines.stages.audit_waits import count_due
 from butwait.pipelines.stages.beam_run import run_pipeline
 from butwait.pipelines.tables import read_columns, write_text
 from butwait.schemas.ledger import Account, Ledger
+from butwait.schemas.recipe_rows import ButWaitSpec
 from butwait.schemas.record import Record
 
 USED = "used"
@@ -35,6 +37,8 @@ class ShardAudit(Record):
     requested: int
     """Fresh samples that the recipe asks for."""
     samples: dict[str, int]
+    due: int
+    """Continuations that the samples call for."""
     continuations: dict[str, int]
     searches: dict[str, int]
     leaves: dict[str, int]
@@ -54,6 +58,9 @@ class AuditPlan:
     n_samples: int | None
     """Samples a question; None: as many as are recorded."""
     has_search: bool = False
+    but_wait: ButWaitSpec | None = None
+    """What is continued, where something is."""
+    run_seed: int = 0
 
 
 class AuditShard(beam.DoFn):  # type: ignore[misc]
@@ -89,6 +96,7 @@ def audit_shard(plan: AuditPlan, shard: int) -> ShardAudit:
         questions=dict(fates),
         requested=_requested(plan, shard, questions),
         samples=dict(samples),
+        due=0 if plan.but_wait is None else count_due(run, shard, plan.but_wait, plan.run_seed),
         continuations=dict(continuations),
         searches=dict(searches),
         leaves=dict(leaves),
@@ -139,8 +147,7 @@ def _add_up(plan: AuditPlan, audits: Sequence[ShardAudit]) -> Ledger:
     return Ledger(
         questions=_account(record.counts["read"], fates),
         samples=_account(sum(a.requested for a in audits), _sum(a.samples for a in audits)),
-        # How many continuations there are depends on the samples; no recipe states it.
-        continuations=_account(sum(continuations.values()), continuations),
+        continuations=_account(sum(a.due for a in audits), continuations),
         searches=_account(kept, _sum(a.searches for a in audits)) if plan.has_search else None,
         leaves=_leaves(audits) if plan.has_search else None,
         rows={name: _account(made[name], bins) for name, bins in rows.items()},
