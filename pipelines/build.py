@@ -162,6 +162,7 @@ class _Build:
             configs=tuple(self.recipe.rows.ordered()),
             context=self.resolved.row_context,
             n_shards=self.recipe.shards,
+            own=self.resolved.own,
         )
         make_all_rows(plan, print_, self.options.runner, self.options.beam_options)
 

@@ -134,6 +134,7 @@ def _compare_manifest(run: RunFolder, resolved: Resolved) -> Iterator[Change]:
         old = json.loads((run.root / "manifest.json").read_text(encoding="utf-8"))
         model, sources = old["model"], {s["name"]: s["revision"] for s in old["sources"]}
         versions = old["butwait_version"], old["verifier_version"]
+        own = dict(old.get("own_transforms", {}))
     except (OSError, ValueError, KeyError, TypeError):
         return
     identity = resolved.identity
@@ -143,6 +144,10 @@ def _compare_manifest(run: RunFolder, resolved: Resolved) -> Iterator[Change]:
         before = sources.get(source.dataset, source.revision)
         if before != source.revision:
             yield Change(f"content of {source.dataset}", before, source.revision)
+    for code in resolved.own:
+        before = own.get(code.name, code.sha256)
+        if before != code.sha256:
+            yield Change(f"code of {code.name}", before, code.sha256)
     present = resolved.row_context.butwait_version, VERIFIER_VERSION
     for name, before, now in zip(("butwait", "verifier"), versions, present, strict=True):
         if before != now:

@@ -45,6 +45,7 @@ def stage_fingerprints(recipe: Recipe, resolved: Resolved) -> dict[str, str]:
         dumped["rows"],
         dumped["max_characters"],
         resolved.row_context.butwait_version,
+        *(code.sha256 for code in resolved.own),
     )
     card = fingerprint("card", rows, dumped)
     return {"questions": questions, "trajectories": trajectories, "rows": rows, "card": card}

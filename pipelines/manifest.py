@@ -57,6 +57,7 @@ def make_manifest(
             }
             for source in resolved.sources
         ],
+        "own_transforms": {code.name: code.sha256 for code in resolved.own},
         "stages": {
             name: record.model_dump(mode="json") for name, record in stages.items() if record
         },

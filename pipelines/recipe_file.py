@@ -164,7 +164,7 @@ def _explain(error: ValidationError, kind: type[BaseModel]) -> str:
     place = ".".join(_readable(first["loc"])) or "recipe"
     more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
     if first["type"] == "union_tag_not_found":
-        key = str(first["ctx"]["discriminator"]).strip("'")
+        key = _read_key(first)
         return f"'{place}.{key}' is required{more}"
     if first["type"] == "extra_forbidden":
         return f"unknown key {place!r}{_nearest(first['loc'], kind)}{more}"
@@ -176,12 +176,18 @@ def _explain(error: ValidationError, kind: type[BaseModel]) -> str:
     if first["type"] == "union_tag_invalid":
         tag, expected = str(first["ctx"]["tag"]), str(first["ctx"]["expected_tags"])
         names = [name.strip(" '") for name in expected.split(",")]
+        names = ["FILE.py:FUNCTION" if name == "own" else name for name in names]
         close = difflib.get_close_matches(tag, names, 1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        key = str(first["ctx"]["discriminator"]).strip("'")
+        key = _read_key(first)
         return f"{place}.{key}: {tag!r} is none of {', '.join(names)}{hint}{more}"
     seen = "" if isinstance(first["input"], dict) else f", not {shown}"
     return f"{place}: {message}{seen}{more}"
+
+
+def _read_key(detail: Any) -> str:
+    """The key that chooses between sections; pydantic names a function that reads it."""
+    return str(detail["ctx"]["discriminator"]).strip("'").removesuffix("()").lstrip("_")
 
 
 def _readable(place: tuple[int | str, ...]) -> list[str]:
@@ -218,7 +224,10 @@ def _known_keys(model: Any, place: list[int | str]) -> list[str]:
 def _tag(model: type[BaseModel]) -> str | None:
     fields = model.model_fields
     field = fields.get("transform") or fields.get("method")
-    return str(get_args(field.annotation)[0]) if field is not None else None
+    if field is None:
+        return None
+    names = get_args(field.annotation)
+    return str(names[0]) if names else "own"
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -62,6 +62,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("rows.NAME: {transform: correct_only}", recipe_rows.CorrectOnlySpec),
     ("rows.NAME: {transform: preference}", recipe_rows.PreferenceSpec),
     ("rows.NAME: {transform: step_labels}", recipe_rows.StepLabelsSpec),
+    ("rows.NAME: {transform: FILE.py:FUNCTION}", recipe_rows.OwnSpec),
     ("train sft", recipe_train.SftRecipe),
     ("train grpo", recipe_grpo.GrpoRecipe),
     ("train grpo: rewards", recipe_grpo.RewardsSpec),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from butwait.pipelines.contamination import Checks, plan_checks
+from butwait.pipelines.own_transforms import OwnCode, find_own
 from butwait.pipelines.replay import ResolvedReplay, resolve_replay
 from butwait.pipelines.sampling.connect import normalize_url
 from butwait.pipelines.sampling.engine import choose_engine
@@ -44,6 +45,8 @@ class Resolved:
     but_waits: tuple[ButWaitSpec, ...]
     search: SearchPlan | None = None
     checks: Checks = field(default_factory=Checks)
+    own: tuple[OwnCode, ...] = ()
+    """Transforms that are not ours."""
 
 
 def resolve(recipe: Recipe, base: Path) -> Resolved:
@@ -70,6 +73,7 @@ def resolve(recipe: Recipe, base: Path) -> Resolved:
         but_waits=but_waits,
         search=plan_search(recipe, base),
         checks=plan_checks(recipe, base, sources),
+        own=find_own(recipe.rows.root, base),
     )
 
 

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    JsonValue,
+    RootModel,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 RendererName = Literal["bespoke", "thinking_answer", "think_boxed", "plain"]
 
@@ -202,12 +212,44 @@ class StepLabelsSpec(_Spec):
     """Rows a question, distinct texts, right and wrong leaves in turn."""
 
 
+class OwnSpec(_TextSpec):
+    """A transform of your own: a function of a Python file or of an installed package."""
+
+    transform: str = Field(pattern=r"^[^:\s]+:[A-Za-z_]\w*$", max_length=200)
+    """``FILE.py:FUNCTION`` (a path, relative to the recipe) or ``MODULE:FUNCTION``."""
+    options: dict[str, JsonValue] = Field(default_factory=dict)
+    """Keyword arguments of the function."""
+    per_question: int = Field(default=64, ge=1, le=4096)
+    """Rows a question; the function is not asked for more."""
+    reads_trees: bool = False
+    """Whether ``group.tree`` is filled in where the recipe searches."""
+
+
 TREE_TRANSFORMS = ("backtrack", "correct_only", "preference", "step_labels")
 """Transforms that read search trees."""
-TextRowSpec = VerifiedSpec | StitchSpec | ButWaitSpec | LimoSpec | BacktrackSpec | CorrectOnlySpec
+TextRowSpec = (
+    VerifiedSpec | StitchSpec | ButWaitSpec | LimoSpec | BacktrackSpec | CorrectOnlySpec | OwnSpec
+)
+
+
+def _transform(value: object) -> object:
+    """Choose the class of a section by its transform; a name with a colon is somebody's own."""
+    name = value.get("transform") if isinstance(value, dict) else getattr(value, "transform", None)
+    return "own" if isinstance(name, str) and ":" in name else name
+
+
 RowSpec = Annotated[
-    TextRowSpec | RlSpec | PreferenceSpec | StepLabelsSpec,
-    Field(discriminator="transform"),
+    Annotated[VerifiedSpec, Tag("verified")]
+    | Annotated[StitchSpec, Tag("stitch")]
+    | Annotated[ButWaitSpec, Tag("but_wait")]
+    | Annotated[LimoSpec, Tag("limo")]
+    | Annotated[BacktrackSpec, Tag("backtrack")]
+    | Annotated[CorrectOnlySpec, Tag("correct_only")]
+    | Annotated[OwnSpec, Tag("own")]
+    | Annotated[RlSpec, Tag("rl")]
+    | Annotated[PreferenceSpec, Tag("preference")]
+    | Annotated[StepLabelsSpec, Tag("step_labels")],
+    Discriminator(_transform),
 ]
 ConfigName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,31}$")]
 
@@ -230,3 +272,11 @@ class RowsSpec(RootModel[dict[ConfigName, RowSpec]]):
     def ordered(self) -> list[tuple[str, RowSpec]]:
         """Configurations with ``default`` first."""
         return sorted(self.root.items(), key=lambda item: item[0] != "default")
+
+    @property
+    def read_trees(self) -> bool:
+        """Whether some configuration reads search trees."""
+        return any(
+            spec.reads_trees if isinstance(spec, OwnSpec) else spec.transform in TREE_TRANSFORMS
+            for spec in self.root.values()
+        )

@@ -79,3 +79,16 @@ class Trace(Record):
     def solution_text(self) -> str:
         """The solution as plain text."""
         return "".join(s.text for s in self.solution)
+
+
+class TraceDraft(Record):
+    """What a transform of somebody's own returns; the build makes a checked `Trace` of it."""
+
+    thought: tuple[Segment, ...]
+    """``path``, ``wrong_branch`` and ``transition`` segments; may be empty in ``plain`` rows."""
+    solution: tuple[Segment, ...] = Field(min_length=1)
+    """``answer`` segments; the text must end with the question's gold answer."""
+    parents: tuple[str, ...]
+    """Ids of the trajectories or tree nodes that the text is made of, the last one's word last."""
+    flow: Flow | None = None
+    first_answer: str | None = None

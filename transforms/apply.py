@@ -21,6 +21,7 @@ from butwait.schemas.recipe_rows import (
     ButWaitSpec,
     CorrectOnlySpec,
     LimoSpec,
+    OwnSpec,
     PreferenceSpec,
     RlSpec,
     RowSpec,
@@ -36,6 +37,7 @@ from butwait.transforms.backtrack import backtrack
 from butwait.transforms.but_wait import but_wait
 from butwait.transforms.correct_only import correct_only
 from butwait.transforms.limo import limo
+from butwait.transforms.own import apply_own, find_parent
 from butwait.transforms.preference import Pair, preference
 from butwait.transforms.render import render
 from butwait.transforms.rl import explain_refusal
@@ -49,7 +51,7 @@ from butwait.transforms.tree_rows import (
     preference_row,
     step_row,
 )
-from butwait.transforms.verified import Dropped, Made, verified
+from butwait.transforms.verified import Dropped, Made, name_function, verified
 
 _EXCERPT = 500
 
@@ -99,9 +101,18 @@ def make_rows(
     return _make_text_rows(question, group, config, spec, context)
 
 
-def make_traces(question: Question, group: QuestionGroup, spec: TextRowSpec, run_seed: int) -> Made:
-    """Apply the transform that a section names."""
+def make_traces(
+    question: Question, group: QuestionGroup, spec: TextRowSpec, context: RowContext
+) -> Made:
+    """Apply the transform that a section names.
+
+    Raises:
+        SchemaError: A transform of somebody's own failed.
+    """
+    run_seed = context.run_seed
     match spec:
+        case OwnSpec():
+            return apply_own(question, group, spec, run_seed, context.own[spec.transform])
         case VerifiedSpec():
             return verified(question, group, spec, run_seed)
         case StitchSpec():
@@ -124,11 +135,11 @@ def _make_text_rows(
     context: RowContext,
 ) -> MadeRows:
     try:
-        made = make_traces(question, group, spec, context.run_seed)
-    except ValidationError as error:
+        made = make_traces(question, group, spec, context)
+    except (SchemaError, ValidationError) as error:
         # A text that no transform foresaw costs its question, not the build.
-        fault = SchemaError("invalid_trace", str(error.errors()[0]["msg"]))
-        letter = _refuse(question, f"{question.id}-{spec.transform}-0-{config}", fault, "")
+        fault = error if isinstance(error, SchemaError) else _name_fault(error)
+        letter = _refuse(question, f"{question.id}-{name_function(spec)}-0-{config}", fault, "")
         return MadeRows(dead_letters=(letter,), reason=fault.reason)
     drafts = [
         _Draft(
@@ -157,7 +168,13 @@ def _make_sft_row(
     return row
 
 
+def _name_fault(error: ValidationError) -> SchemaError:
+    return SchemaError("invalid_trace", str(error.errors()[0]["msg"]))
+
+
 def _find_parents(group: QuestionGroup, trace: Trace) -> list[RowParent]:
+    if ":" in trace.transform:
+        return [find_parent(group, name) for name in trace.parents]
     if group.tree is not None and trace.transform in TREE_TRANSFORMS:
         return [parent_named(group.tree, name) for name in trace.parents]
     known = {t.id: t for t in (*group.samples, *group.continuations)}

@@ -8,8 +8,8 @@ right→right rows, which needs all rows (`butwait.transforms.but_wait`).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
@@ -24,6 +24,7 @@ from butwait.schemas.sampling import SamplingParameters
 from butwait.schemas.trace import Trace
 from butwait.schemas.trajectory import QuestionGroup, Trajectory
 from butwait.schemas.tree import SearchTree
+from butwait.transforms.own import OwnTransform
 from butwait.transforms.prompts import build_messages, read_prompt
 from butwait.transforms.render import MARKERS, Rendered
 from butwait.transforms.thoughts import ALL_MARKERS
@@ -54,6 +55,8 @@ class RowContext:
     butwait_version: str
     deadline_s: float = 1.0
     """Longest time for one symbolic comparison when a finished row is verified."""
+    own: Mapping[str, OwnTransform] = field(default_factory=dict)
+    """The recipe's own transforms by their names in it."""
 
 
 def sft_row(

@@ -176,9 +176,9 @@ def make_trace(
     """One trace with its id, parameters and parents; without parents it is the source's text."""
     derived = any(p.r1_derived for p in parents) if parents else question.r1_derived
     return Trace(
-        id=f"{question.id}-{spec.transform}-{index}",
+        id=f"{question.id}-{name_function(spec)}-{index}",
         question_id=question.id,
-        transform=spec.transform,
+        transform=spec.transform.rsplit("/", 1)[-1],
         parameters=name_parameters(spec),
         thought=tuple(thought),
         solution=tuple(solution),
@@ -190,6 +190,11 @@ def make_trace(
         pass_rate=group.pass_rate,
         r1_derived=derived,
     )
+
+
+def name_function(spec: RowSpec) -> str:
+    """A transform's name in ids: of somebody's own, the function's without its file."""
+    return spec.transform.rpartition(":")[2]
 
 
 def name_parameters(spec: RowSpec) -> str:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 
 from butwait.pipelines.failures import reported
+from butwait.pipelines.own_transforms import OwnCode, load_own
 from butwait.pipelines.progress import StageProgress, StatusFile
 from butwait.pipelines.run_folder import RunFolder, StageRecord
 from butwait.pipelines.stages.beam_run import run_pipeline
@@ -29,11 +30,11 @@ from butwait.pipelines.tables import (
 from butwait.schemas.dead_letter import DeadLetter
 from butwait.schemas.question import Question
 from butwait.schemas.recipe_rows import (
-    TREE_TRANSFORMS,
     ButWaitSpec,
     PreferenceSpec,
     RlSpec,
     RowSpec,
+    RowsSpec,
     StepLabelsSpec,
 )
 from butwait.schemas.record import Record
@@ -68,6 +69,7 @@ class RowsPlan:
     configs: tuple[tuple[str, RowSpec], ...]
     context: RowContext
     n_shards: int
+    own: tuple[OwnCode, ...] = ()
 
 
 def row_type(spec: RowSpec) -> type[DatasetRow]:
@@ -92,6 +94,7 @@ class MakeRows(beam.DoFn):  # type: ignore[misc]
     def setup(self) -> None:
         """Open the progress counts."""
         self._status = StatusFile(self._plan.run.status)
+        self._context = replace(self._plan.context, own=load_own(self._plan.own))
 
     def process(self, part: str) -> Iterator[str]:
         """Make all rows of one block of questions."""
@@ -104,10 +107,10 @@ class MakeRows(beam.DoFn):  # type: ignore[misc]
         rows: dict[str, list[DatasetRow]] = {name: [] for name, _ in plan.configs}
         letters: list[DeadLetter] = []
         considered: list[Considered] = []
-        with_trees = any(spec.transform in TREE_TRANSFORMS for _, spec in plan.configs)
+        with_trees = RowsSpec(dict(plan.configs)).read_trees
         for question, group in read_groups(run, part, with_trees):
             for name, spec in plan.configs:
-                made = make_rows(question, group, name, spec, plan.context)
+                made = make_rows(question, group, name, spec, self._context)
                 rows[name].extend(made.rows)
                 letters.extend(made.dead_letters)
                 considered.append(
