@@ -18,25 +18,30 @@ from butwait.pipelines.cli_compare import app as compare_app
 from butwait.pipelines.cli_decontaminate import app as decontaminate_app
 from butwait.pipelines.cli_eval import app as eval_app
 from butwait.pipelines.cli_eval import print_scores
+from butwait.pipelines.cli_help import Grouped, make_app
+from butwait.pipelines.cli_start import app as start_app
+from butwait.pipelines.cli_start import recipes_app
 from butwait.pipelines.cli_train import app as train_app
 from butwait.pipelines.cli_verify import app as verify_app
 from butwait.pipelines.terminal import find_cache
 from butwait.pipelines.terminal import say as _say
 from butwait.schemas.errors import ButwaitError, ConfigError
 
-app = typer.Typer(
+app = make_app(
     name="butwait",
+    cls=Grouped,
     help="From questions to verified reasoning datasets.\n\n"
-    "Example: [bold]butwait build recipes/quickstart.yaml[/bold]",
-    rich_markup_mode="rich",
-    no_args_is_help=True,
-    add_completion=True,
-    pretty_exceptions_enable=False,
+    "\b\nExamples:\n"
+    "  butwait doctor\n"
+    "  butwait build recipes/quickstart.yaml\n"
+    "  butwait COMMAND --help",
 )
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C (128 + SIGINT)."""
 
+app.add_typer(start_app)
+app.add_typer(recipes_app, name="recipes")
 app.add_typer(verify_app)
 app.add_typer(decontaminate_app)
 app.add_typer(train_app, name="train")

@@ -9,11 +9,11 @@ from typing import Annotated
 
 import typer
 
+from butwait.pipelines.cli_help import make_app
 from butwait.pipelines.terminal import find_cache, say
 from butwait.schemas.errors import ConfigError
 
-app = typer.Typer(
-    no_args_is_help=True,
+app = make_app(
     help="Look into the completion cache, prune it, explain a miss.\n\n"
     "Example: butwait cache stats",
 )
@@ -35,6 +35,11 @@ def stats(cache: CachePlace = None, as_json: AsJson = False, debug: Debug = Fals
     """Show what the cache holds: entries, bytes, first and last, by table and model.
 
     Every entry is looked at, which takes a second for some hundred thousand.
+
+    \b
+    Examples:
+      butwait cache stats
+      butwait cache stats --cache postgresql://me@db/butwait --json
     """
     from butwait.pipelines.cache.passwords import hide_password
     from butwait.pipelines.cache.place import open_existing

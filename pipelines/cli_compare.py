@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from butwait.pipelines.cli_help import make_app
 from butwait.pipelines.terminal import say
 
 if TYPE_CHECKING:
     from butwait.evals.compare import Table
 
-app = typer.Typer()
+app = make_app()
 
 
 @app.command()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from butwait.pipelines.cli_help import make_app
 from butwait.pipelines.terminal import say
 from butwait.schemas.errors import ConfigError
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from butwait.pipelines.decontaminate import Checked
     from butwait.transforms.decontaminate import Hit
 
-app = typer.Typer()
+app = make_app()
 
 
 @app.command()

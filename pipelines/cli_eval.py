@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from butwait.pipelines.cli_help import make_app
 from butwait.pipelines.terminal import find_cache, say
 
 
@@ -24,9 +25,8 @@ class RunByDefault(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-app = typer.Typer(
+app = make_app(
     cls=RunByDefault,
-    no_args_is_help=True,
     help="Evaluate models, check and plan evaluations.\n\n"
     "Example: butwait eval recipes/eval/pocket.yaml",
 )

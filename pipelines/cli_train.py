@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from butwait.pipelines.cli_help import make_app
 from butwait.pipelines.terminal import say
 
-app = typer.Typer(
-    no_args_is_help=True,
+app = make_app(
     help="Train a model on published rows.\n\nExample: butwait train sft recipes/train/sft.yaml",
 )
 

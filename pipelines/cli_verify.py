@@ -11,10 +11,11 @@ from typing import Annotated
 
 import typer
 
+from butwait.pipelines.cli_help import make_app
 from butwait.pipelines.terminal import say
 from butwait.schemas.errors import ConfigError
 
-app = typer.Typer()
+app = make_app()
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 GoldText = Annotated[str | None, typer.Option(help="Gold answer, bare or in a box.")]
 PredictionText = Annotated[
