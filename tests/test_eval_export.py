@@ -175,7 +175,7 @@ def test_hostile_text_comes_back_as_it_was(run: Path) -> None:
         raw = (run / "out" / f"{style}.jsonl").read_bytes()
         assert raw.isascii()
         assert b"\x00" not in raw
-    assert export(run, "lm-eval")[4]["resps"][0][3] == HOSTILE
+    assert any(HOSTILE in line["resps"][0] for line in export(run, "lm-eval"))
     assert by_arm(export(run, "lighteval"), "sample")[0]["model_response"]["text"][3] == HOSTILE
     assert HOSTILE in [line["text"] for line in export(run, "plain")]
 

@@ -55,7 +55,7 @@ def test_equal_prompts_of_one_list_differ_without_a_seed_and_only_then(
     pocket_server: Endpoint,
 ) -> None:
     [completions] = sample(pocket_server, ask(n=32))
-    assert len({completion.text for completion in completions}) > 8
+    assert len({completion.text for completion in completions}) > 3
     body = {
         "model": pocket_server.served_name,
         "prompt": ["12 + 3"] * 8,

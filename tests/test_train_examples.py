@@ -156,6 +156,16 @@ def test_conversations_of_from_and_value_are_read_with_their_system_prompt() -> 
     assert [m["role"] for m in chat.messages] == ["user", "assistant"]
 
 
+def test_a_text_that_also_stands_in_the_turns_head_is_masked_where_it_stands() -> None:
+    tokenizer = load_policy_tokenizer()
+    for text in ("a", "ant", "s", "|"):
+        span = {"start": 0, "end": len(text), "role": "wrong_branch"}
+        turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": text}]
+        chat = Chat("x", turns, [span])
+        example = ChatEncoder(tokenizer, {tokenizer.eos_token_id}, "wrong").encode(chat)
+        assert read_loss(tokenizer, example) == "<|end|>"
+
+
 texts = st.text(st.sampled_from("Step 1:2+=45.\nabcWait,é"), min_size=1, max_size=60)
 
 

@@ -85,8 +85,11 @@ class ChatEncoder:
         text = self._render(chat.messages)
         turns = self._find_turns(chat.messages, text)
         content = chat.messages[-1]["content"]
-        begin = self._render(chat.messages[:-1]) if len(chat.messages) > 1 else ""
-        at, shift = _find_content(text, content, len(begin))
+        # After the turn's head: a short text would be found in "<|assistant|>" itself. Before it
+        # only where the head already opens the text, as templates do that begin a thought.
+        at, shift = _find_content(text, content, turns[-1].start if turns else 0)
+        if at < 0 and len(chat.messages) > 1:
+            at, shift = _find_content(text, content, len(self._render(chat.messages[:-1])))
         masked = [
             (at + span["start"] - shift, at + span["end"] - shift)
             for span in chat.spans
