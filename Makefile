@@ -54,8 +54,14 @@ check: lint types imports test ## everything that CI runs
 smoke: setup ## a build of twenty questions, in a minute
 	$(BIN)/butwait build recipes/quickstart.yaml --limit 20 --set name=smoke
 
-docs: setup ## write the recipe reference from the recipe models
+docs: setup ## write the references of recipes and commands and the picture of the flow
 	$(BIN)/python -m butwait.pipelines.recipe_reference > docs/recipes.md
+	$(BIN)/python -m butwait.pipelines.cli_reference > docs/cli.md
+	$(BIN)/python docs/flow.py
+
+.PHONY: site
+site: setup ## the documentation as a site in build/site; a broken link fails
+	$(BIN)/zensical build --strict
 
 lock: $(STAMP) ## compile requirements/cpu.in to requirements/cpu.txt
 	requirements/compile $(BIN)/uv
