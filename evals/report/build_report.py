@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from butwait.evals.report.content import Report, Section, make_table, percent, tell
+from butwait.evals.report.content import Report, Section, make_table, percent, shorten, tell
 from butwait.evals.report.folder import STAGES, RunFiles, read_ledger
 from butwait.evals.report.ledger_flow import count_refused, draw_ledger
 from butwait.evals.report.sample_plots import plot_answers, plot_chains, plot_samples
@@ -82,7 +82,8 @@ def _flow(run: RunFiles, ledger: Ledger | None) -> Section | None:
     if ledger is None:
         return None
     words = tuple(
-        f"Questions {name.replace('_', ' ')} {note}." for name, note in ledger.notes.items()
+        f"Questions {shorten(name.replace('_', ' '))} {shorten(note, 600)}."
+        for name, note in list(ledger.notes.items())[:10]
     )
     return Section("flow", "The ledger", words, (draw_ledger(ledger, count_refused(run)),))
 
@@ -92,7 +93,9 @@ def _samples(tally: SampleTally) -> Section | None:
         return None
     words = (
         f"{tell(tally.n_samples)} samples of {tell(tally.n_questions)} questions. A pass rate is "
-        "the share of correct samples among those judged on the merits.",
+        "the share of correct samples among those judged on the merits."
+        + " The recording does not say how many tokens they have."
+        * (not tally.has_lengths),
     )
     plots = (*plot_samples(tally), *plot_answers(tally), *plot_chains(tally))
     return Section("samples", "Samples", words, plots)
@@ -101,7 +104,7 @@ def _samples(tally: SampleTally) -> Section | None:
 def _searches(tally: SearchTally) -> Section | None:
     if not tally.n_trees:
         return None
-    methods = ", ".join(f"{n:,} {name}" for name, n in tally.methods.most_common(5))
+    methods = ", ".join(f"{n:,} {shorten(name)}" for name, n in tally.methods.most_common(5))
     words = (
         f"{methods}. The chosen answer is right for "
         f"{percent(tally.chosen_right, tally.n_trees)} of the questions, some solution in the "

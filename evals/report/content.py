@@ -9,6 +9,8 @@ from butwait.evals.report.texts import ROLES, Shown
 
 MOST_ROWS = 200
 """Of a table of numbers."""
+MOST_CELL = 160
+"""Characters of a cell."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,12 @@ class Report:
 
 def make_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
     """Return a table of at most ``MOST_ROWS`` rows."""
-    texts = [tuple(tell(value) for value in row) for row in rows]
-    return Table(tuple(columns), tuple(texts[:MOST_ROWS]), max(0, len(texts) - MOST_ROWS))
+    texts = [tuple(shorten(tell(value), MOST_CELL) for value in row) for row in rows]
+    return Table(
+        tuple(shorten(name) for name in columns),
+        tuple(texts[:MOST_ROWS]),
+        max(0, len(texts) - MOST_ROWS),
+    )
 
 
 def tell(value: object) -> str:

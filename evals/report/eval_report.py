@@ -18,7 +18,7 @@ from butwait.evals.report.content import Plot, Report, Section, make_table, perc
 from butwait.evals.report.folder import RunFiles
 from butwait.evals.report.plots import WIDTH, draw_shares
 from butwait.evals.report.svg import COLOURS, drawing, to_svg
-from butwait.evals.report.texts import Shown, ShownRow, cut, draw_rows, plain
+from butwait.evals.report.texts import Shown, ShownRow, draw_rows, plain, trim_all
 from butwait.schemas.errors import ConfigError
 from butwait.schemas.eval_run import ArmRecord
 
@@ -148,14 +148,14 @@ def _texts(run: RunFiles, arms: list[ArmRecord]) -> Section | None:
         path = run.root / record.file
         if path.is_file():
             total, rows = draw_rows([path], _CELL, run.notes)
-            shown.append(Shown(_name(record), total, tuple(map(_show, rows))))
+            shown.append(Shown(_name(record)[:120], total, tuple(map(_show, rows))))
     words = ("Some cells of every arm, drawn by a fixed seed.",)
-    return Section("rows", "Texts", words, shown=tuple(shown)) if shown else None
+    return Section("rows", "Texts", words, shown=tuple(trim_all(shown))) if shown else None
 
 
 def _show(row: dict[str, Any]) -> ShownRow:
     return ShownRow(
-        f"{cut(str(row['problem_id']), 100)}, sample {row['sample_index']}",
+        f"{str(row['problem_id'])[:100]}, sample {row['sample_index']}",
         tuple(_facts(row)),
         (plain("assistant", str(row.get("text") or "")),),
     )
@@ -164,5 +164,5 @@ def _show(row: dict[str, Any]) -> ShownRow:
 def _facts(row: dict[str, Any]) -> Iterator[str]:
     yield str(row.get("verdict") or f"failed: {row.get('failure')}")
     if row.get("extracted") is not None:
-        yield f"answer {cut(str(row['extracted']), 200)}"
+        yield f"answer {str(row['extracted'])[:100]}"
     yield f"{row.get('n_tokens')} tokens"

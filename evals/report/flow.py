@@ -15,7 +15,7 @@ _LABEL = 0.25
 _GAP = 0.07
 _TITLE = 0.34
 _BETWEEN = 0.3
-_RIGHT = 2.7
+_RIGHT = 3.1
 """Inches for the labels of the last column."""
 
 

@@ -32,7 +32,7 @@ class RunFiles:
     @property
     def name(self) -> str:
         """The run's name, else its folder's."""
-        return str(self.manifest.get("name") or self.root.name)
+        return str(self.manifest.get("name") or self.root.name)[:120]
 
     def stage(self, name: str) -> dict[str, Any]:
         """Return the record of a whole stage; empty where it is not whole."""

@@ -26,7 +26,8 @@ def plot_samples(tally: SampleTally) -> Iterator[Plot]:
     """Plot pass rates, token lengths and sources."""
     if tally.pass_rates:
         yield _pass_rates(tally)
-    yield _lengths(tally)
+    if tally.has_lengths:
+        yield _lengths(tally)
     yield _sources(tally)
 
 

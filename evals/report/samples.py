@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from butwait.evals.report.stream import Notes, stream
+from butwait.schemas.verdict import VERDICT_NAMES
 
 _COLUMNS = ("id", "question_id", "parent_id", "verdict", "n_completion_tokens", "answer_canonical")
 _NO_MERIT = ("gold_unusable", "timeout", "error")
@@ -38,6 +39,11 @@ class SampleTally:
     transitions: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Chains of continuations by verdict on the sample and on the last continuation."""
 
+    @property
+    def has_lengths(self) -> bool:
+        """Whether it is known how long samples are: recordings do not say."""
+        return any(max(lengths) > 0 for lengths in self.tokens.values())
+
     def add(self, source: str, rows: list[dict[str, Any]]) -> None:
         """Count one question."""
         samples = [row for row in rows if row["parent_id"] is None]
@@ -46,7 +52,7 @@ class SampleTally:
         known = source in self.by_source or len(self.by_source) < MOST_SOURCES
         shares = self.by_source.setdefault(source if known else OTHERS, Counter())
         for row in samples:
-            verdict = str(row["verdict"])
+            verdict = known_verdict(row["verdict"])
             self.verdicts[verdict] += 1
             shares[verdict] += 1
             self.tokens.setdefault(verdict, Counter())[int(row["n_completion_tokens"] or 0)] += 1
@@ -70,7 +76,13 @@ class SampleTally:
             if row["parent_id"] is not None and row["id"] not in continued:
                 first = _first(row, by_id)
                 if first is not None:
-                    self.transitions[str(first["verdict"]), str(row["verdict"])] += 1
+                    pair = known_verdict(first["verdict"]), known_verdict(row["verdict"])
+                    self.transitions[pair] += 1
+
+
+def known_verdict(found: object) -> str:
+    """Return a verdict that this version knows, else ``unknown``."""
+    return str(found) if found in VERDICT_NAMES else "unknown"
 
 
 def tally_samples(run: Path, notes: Notes) -> SampleTally:

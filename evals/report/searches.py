@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from butwait.evals.report.samples import known_verdict
 from butwait.evals.report.stream import Notes, stream
 
 _COLUMNS = ("method", "budget", "selected", "nodes", "resamplings", "usage")
@@ -47,7 +48,7 @@ class SearchTally:
             self.chosen_right += verdicts[selected] == "correct"
         for node in nodes:
             if node["fate"] == "finished" and node["score"] is not None and node["verdict"]:
-                bins = self.scores.setdefault(str(node["verdict"]), Counter())
+                bins = self.scores.setdefault(known_verdict(node["verdict"]), Counter())
                 bins[find_bin(node["score"])] += 1
         for found in tree["resamplings"] or []:
             n = len(found["particles"] or [])

@@ -18,6 +18,7 @@ _BATCH = 256  # texts may be long
 _MOST_BYTES = 64 * 2**20
 """Of a JSON file that is read whole."""
 _MOST_NOTES = 50
+_MOST_LINE = 600  # characters
 
 
 class Notes:
@@ -34,7 +35,7 @@ class Notes:
     def add(self, line: str) -> None:
         """Add a line."""
         if len(self._lines) < _MOST_NOTES:
-            self._lines[line] = None
+            self._lines[line[:_MOST_LINE]] = None
 
     def unreadable(self, path: Path, error: Exception) -> None:
         """Say that a file cannot be read, and why."""

@@ -15,7 +15,11 @@ from butwait.evals.report.stream import Notes, count_rows, stream
 N_SHOWN = 8
 """Rows of a configuration."""
 MOST_CONFIGS = 12
-MOST_CHARACTERS = 6000
+MOST_CHARACTERS = 400_000
+"""Of all texts together: a character may be five when it is escaped."""
+MOST_TEXTS = 40
+"""Of a row."""
+MOST_PIECES = 400
 """Of a text."""
 _COLUMNS = (
     "id", "prompt", "completion", "spans", "problem", "answer", "pass_rate", "flow", "chosen",
@@ -63,21 +67,15 @@ def sample_rows(run: Path, names: Sequence[str], notes: Notes) -> list[Shown]:
     found = []
     for name in names[:MOST_CONFIGS]:
         paths = sorted((run / "rows" / name).glob("train-*.parquet"))
-        total, rows = _draw(paths, _COLUMNS, notes)
-        found.append(Shown(name, total, tuple(show_row(row) for row in rows)))
-    return found
+        total, rows = draw_rows(paths, _COLUMNS, notes)
+        found.append(Shown(name[:80], total, tuple(show_row(row) for row in rows)))
+    return trim_all(found)
 
 
 def draw_rows(
-    paths: Iterable[Path], columns: Sequence[str], notes: Notes
+    paths: Sequence[Path], columns: Sequence[str], notes: Notes
 ) -> tuple[int, list[dict[str, Any]]]:
     """Return how many rows some files hold, and a few of them, the same ones every time."""
-    return _draw(list(paths), columns, notes)
-
-
-def _draw(
-    paths: list[Path], columns: Sequence[str], notes: Notes
-) -> tuple[int, list[dict[str, Any]]]:
     sizes = [count_rows(path, notes) for path in paths]
     total = sum(sizes)
     wanted = sorted(random.Random(0).sample(range(total), min(N_SHOWN, total)))
@@ -109,12 +107,12 @@ def show_row(row: dict[str, Any]) -> ShownRow:
     """Return a row of any class as texts in pieces."""
     facts = []
     if row.get("answer") is not None:
-        facts.append(f"answer {cut(str(row['answer']), 200)}")
-    if row.get("pass_rate") is not None:
+        facts.append(f"answer {str(row['answer'])[:100]}")
+    if isinstance(row.get("pass_rate"), float):
         facts.append(f"pass rate {row['pass_rate']:.3g}")
     if row.get("flow"):
-        facts.append(str(row["flow"]).replace("_", " → ", 1))
-    return ShownRow(cut(str(row.get("id")), 120), tuple(facts), tuple(_texts(row)))
+        facts.append(str(row["flow"])[:40].replace("_", " → ", 1))
+    return ShownRow(str(row.get("id"))[:120], tuple(facts), tuple(_texts(row)))
 
 
 def _texts(row: dict[str, Any]) -> Iterator[Text]:
@@ -122,50 +120,74 @@ def _texts(row: dict[str, Any]) -> Iterator[Text]:
     if isinstance(prompt, str):
         yield plain("user", prompt)
     for message in prompt if isinstance(prompt, list) else ():
-        yield plain(str(message["role"]), str(message["content"]))
+        yield plain(str(message["role"])[:40], str(message["content"]))
     for message in row.get("completion") or ():
         yield Text("assistant", tuple(cut_spans(str(message["content"]), row.get("spans") or ())))
     for side in ("chosen", "rejected"):
         for message in row.get(side) or ():
             yield Text(side, _side(str(message["content"]), side, row.get("prefix_characters")))
     if row.get("completions"):
-        labels = row.get("labels") or ()
-        steps = zip(row["completions"], labels, strict=False)
-        pieces = [
-            Piece("right" if label else "wrong", cut(f"{step}\n", 1000)) for step, label in steps
-        ]
-        yield Text("steps", tuple(pieces[:60]))
+        steps = zip(row["completions"], row.get("labels") or (), strict=False)
+        pieces = (Piece("right" if label else "wrong", f"{step}\n") for step, label in steps)
+        yield Text("steps", tuple(pieces))
 
 
 def _side(text: str, side: str, n_prefix: int | None) -> tuple[Piece, ...]:
     n = min(max(n_prefix or 0, 0), len(text))
     role = "right" if side == "chosen" else "wrong"
-    pieces = (Piece("prefix", cut(text[:n])), Piece(role, cut(text[n:])))
-    return tuple(piece for piece in pieces if piece.text)
+    return tuple(p for p in (Piece("prefix", text[:n]), Piece(role, text[n:])) if p.text)
 
 
 def plain(title: str, text: str) -> Text:
     """Return a text that plays no part."""
-    return Text(title, (Piece("", cut(text)),))
+    return Text(title, (Piece("", text),))
 
 
 def cut_spans(text: str, spans: Iterable[dict[str, Any]]) -> Iterator[Piece]:
-    """Yield a text in pieces by its spans; spans that overlap or leave it are left out."""
-    at, end = 0, min(len(text), MOST_CHARACTERS)
+    """Yield a text in pieces by its spans; what overlaps or leaves the text is left out."""
+    at = 0
     for span in spans:
-        start, stop = max(int(span["start"]), at), min(int(span["end"]), end)
+        start, stop = max(int(span["start"]), at), min(int(span["end"]), len(text))
         if stop <= start:
             continue
         if start > at:
             yield Piece("", text[at:start])
         yield Piece(span["role"] if span["role"] in ROLES else "", text[start:stop])
         at = stop
-    if at < end:
-        yield Piece("", text[at:end])
-    if len(text) > end:
-        yield Piece("", f" … ({len(text) - end} more characters)")
+    if at < len(text):
+        yield Piece("", text[at:])
 
 
-def cut(text: str, most: int = MOST_CHARACTERS) -> str:
-    """Return the beginning of a text, and how much more there is."""
-    return text if len(text) <= most else f"{text[:most]} … ({len(text) - most} more characters)"
+def trim_all(groups: Sequence[Shown]) -> list[Shown]:
+    """Return groups whose texts have at most ``MOST_CHARACTERS`` together, each row the same."""
+    n_rows = max(sum(len(group.rows) for group in groups), 1)
+    return [
+        Shown(
+            group.name, group.total, tuple(_trim(r, MOST_CHARACTERS // n_rows) for r in group.rows)
+        )
+        for group in groups
+    ]
+
+
+def _trim(row: ShownRow, left: int) -> ShownRow:
+    """Cut a row's texts; what a short one does not need the later ones have."""
+    texts = row.texts[:MOST_TEXTS]
+    kept = []
+    for place, text in enumerate(texts):
+        pieces, used = _cut_pieces(text.pieces, left // (len(texts) - place))
+        left -= used
+        kept.append(Text(text.title, pieces))
+    return ShownRow(row.id, row.facts, tuple(kept))
+
+
+def _cut_pieces(pieces: Sequence[Piece], most: int) -> tuple[tuple[Piece, ...], int]:
+    kept: list[Piece] = []
+    used = 0
+    for piece in pieces[:MOST_PIECES]:
+        text = piece.text[: most - used]
+        used += len(text)
+        if text:
+            kept.append(Piece(piece.role, text))
+    if more := sum(len(piece.text) for piece in pieces) - used:
+        kept.append(Piece("", f" … ({more:,} more characters)"))
+    return tuple(kept), used
