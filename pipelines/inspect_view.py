@@ -70,12 +70,15 @@ def _results(found: Inspection) -> Iterator[tuple[str, str]]:
         cached = "" if found.cached is None else f"; {found.cached:,} samples from the cache"
         yield "tokens", f"{found.tokens:,} generated{cached}"
     if found.metrics:
-        yield "metrics", ", ".join(f"{name} {value:.6g}" for name, value in found.metrics.items())
+        yield (
+            "last metrics",
+            ", ".join(f"{name} {value:.6g}" for name, value in found.metrics.items()),
+        )
     if found.rows:
         shown = dict(list(found.rows.items())[:_SHOWN_ROWS])
         more = len(found.rows) - len(shown)
         yield (
-            "cells" if found.kind == "evaluation" else "rows",
+            "arms, cells" if found.kind == "evaluation" else "rows",
             ", ".join(f"{n:,} {name}" for name, n in shown.items())
             + (f", and {more} more" if more else ""),
         )

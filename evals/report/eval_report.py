@@ -21,6 +21,7 @@ from butwait.evals.report.svg import COLOURS, drawing, to_svg
 from butwait.evals.report.texts import Shown, ShownRow, draw_rows, plain, trim_all
 from butwait.schemas.errors import ConfigError
 from butwait.schemas.eval_run import ArmRecord
+from butwait.schemas.record import SCHEMA_VERSION
 
 _CELL = (
     "problem_id", "sample_index", "text", "verdict", "failure", "extracted", "n_tokens", "method",
@@ -35,6 +36,12 @@ def report_evaluation(run: RunFiles) -> Report:
     Raises:
         ConfigError: The manifest or the cells are damaged.
     """
+    version = run.manifest.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise ConfigError(
+            f"{run.root} is an evaluation of schema version {version!r}, this program reads "
+            f"{SCHEMA_VERSION}: run its `butwait eval` again, samples are taken from the cache"
+        )
     manifest = read_manifest(run.root)
     arms = _read(run)
     sections = [

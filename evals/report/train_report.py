@@ -33,7 +33,7 @@ def report_training(run: RunFiles) -> Report:
         run.notes.add("no metrics.jsonl with metrics: nothing was trained yet")
     gate = manifest.get("gate")
     facts = list(gate.items())[:60] if isinstance(gate, dict) else []
-    table = make_table(("what", "value"), [(k, str(v)[:300]) for k, v in facts])
+    table = make_table(("what", "value"), [(k, _word(v)) for k, v in facts])
     sections = [
         Section("curves", "Curves", plots=(plot,)) if plot is not None else None,
         Section("gate", "What the gate saw of the rows", tables=(("Gate", table),))
@@ -48,6 +48,13 @@ def report_training(run: RunFiles) -> Report:
     return Report(
         run.name, "training", tuple(figures), run.notes.lines, tuple(s for s in sections if s)
     )
+
+
+def _word(value: object) -> str:
+    """A value in words: a mapping or a list on one line."""
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {tell(v)}" for k, v in list(value.items())[:20]) or "none"
+    return (", ".join(map(str, value[:20])) or "none") if isinstance(value, list) else tell(value)
 
 
 def _curves(lines: list[dict[str, object]]) -> Plot | None:
