@@ -105,7 +105,7 @@ def draw_panels(
     for panel, (axes, title) in enumerate(zip(grid, titles, strict=True)):
         _draw_panel(axes, title, lines, panel, colours)
     grid[0].set_yticks(range(len(lines)), [line.label for line in lines])
-    grid[0].invert_yaxis()
+    grid[0].set_ylim(len(lines) - 0.5, -0.5)
 
 
 def _draw_panel(
