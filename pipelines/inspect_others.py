@@ -29,8 +29,7 @@ def inspect_evaluation(root: Path, manifest: dict[str, Any], read: Reader) -> In
     verdicts: Counter[str] = Counter()
     tokens, cells = 0, {}
     for arm in arms:
-        is_there = (root / arm.file).is_file()
-        rows = read.rows(root / arm.file, ["verdict", "n_spent"]) if is_there else []
+        rows = _cells(root / arm.file, read)
         verdicts.update(row["verdict"] or "failed" for row in rows)
         tokens += sum(row["n_spent"] for row in rows)
         cells[f"{arm.model}, {arm.benchmark}, {arm.prompt}, {arm.method}"] = len(rows)
@@ -59,6 +58,10 @@ def inspect_evaluation(root: Path, manifest: dict[str, Any], read: Reader) -> In
         problems=tuple(read.problems),
         next=_next_of_evaluation(root, whole),
     )
+
+
+def _cells(path: Path, read: Reader) -> list[dict[str, Any]]:
+    return read.rows(path, ["verdict", "n_spent"]) if path.is_file() else []
 
 
 def _tell_state(root: Path, whole: bool, missing: int, asked: int) -> str:
