@@ -28,6 +28,12 @@ class CachedSampler:
         self._identity = identity
         self.n_hits = 0
         self.n_misses = 0
+        self._n_told = 0
+
+    def take_hits(self) -> int:
+        """Return the hits since the last call."""
+        new, self._n_told = self.n_hits - self._n_told, self.n_hits
+        return new
 
     @property
     def identity(self) -> ModelIdentity:

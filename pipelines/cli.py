@@ -19,6 +19,7 @@ from butwait.pipelines.cli_decontaminate import app as decontaminate_app
 from butwait.pipelines.cli_eval import app as eval_app
 from butwait.pipelines.cli_eval import print_scores
 from butwait.pipelines.cli_help import Grouped, make_app
+from butwait.pipelines.cli_report import app as report_app
 from butwait.pipelines.cli_start import app as start_app
 from butwait.pipelines.cli_start import recipes_app
 from butwait.pipelines.cli_train import app as train_app
@@ -47,6 +48,7 @@ app.add_typer(decontaminate_app)
 app.add_typer(train_app, name="train")
 app.add_typer(eval_app, name="eval")
 app.add_typer(compare_app)
+app.add_typer(report_app)
 app.add_typer(cache_app, name="cache")
 
 BEAM_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True}

@@ -102,6 +102,11 @@ class RunFolder:
         """Folder of the workers' progress counts."""
         return self.root / ".status"
 
+    @property
+    def timeline(self) -> Path:
+        """What stage 2 had counted, interval by interval; goes with what it counted."""
+        return self.stage("trajectories") / "progress.jsonl"
+
     def question_shards(self) -> list[Path]:
         """Question shards in order."""
         return sorted(self.stage("questions").glob("questions-*.parquet"))

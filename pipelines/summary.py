@@ -46,8 +46,8 @@ def print_ledger(ledger: Ledger, as_json: bool = False) -> None:
     if as_json:
         print(ledger.model_dump_json(indent=1))  # noqa: T201
         return
-    console = _console()
-    for title, account in _accounts(ledger).items():
+    console = make_console()
+    for title, account in accounts(ledger).items():
         console.print(_table(title, account))
     for name, flows in ledger.flows.items():
         shown = ", ".join(f"{count} {flow.replace('_', '→')}" for flow, count in flows.items())
@@ -58,7 +58,7 @@ def print_ledger(ledger: Ledger, as_json: bool = False) -> None:
 
 def print_summary(run: RunFolder) -> None:
     """Print ledger, three sample rows and the paths of dataset and card."""
-    console = _console()
+    console = make_console()
     ledger = read_ledger(run.root)
     print_ledger(ledger)
     for title, text in _samples(run, tuple(ledger.rows)):
@@ -71,7 +71,8 @@ def print_summary(run: RunFolder) -> None:
     console.print(Text(f"card:    {run.stage('card') / 'README.md'}"), soft_wrap=True)
 
 
-def _accounts(ledger: Ledger) -> Mapping[str, Account]:
+def accounts(ledger: Ledger) -> Mapping[str, Account]:
+    """Return the accounts that are printed, by title."""
     return {
         "questions read": ledger.questions,
         **({"samples requested": ledger.samples} if ledger.samples.total else {}),
@@ -149,5 +150,6 @@ def _turns(row: Mapping[str, Any]) -> Iterator[str]:
             yield f"{side}: {message['content']}"
 
 
-def _console() -> Console:
+def make_console() -> Console:
+    """Return the console for results: what is printed is other people's words, not markup."""
     return Console(file=sys.stdout, highlight=False, soft_wrap=False)

@@ -1,11 +1,11 @@
-"""What all commands share: a line for people on standard error, and where the cache is."""
+"""What all commands share: lines for people, whether they see them change, where the cache is."""
 
 from __future__ import annotations
 
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from butwait.pipelines.cache import Place
@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 def say(line: str) -> None:
     """Print one line to standard error: standard output is for results."""
     print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def is_live(stream: TextIO) -> bool:
+    """Whether a display on a stream may move: a terminal that can, with somebody before it."""
+    is_dumb = os.environ.get("TERM", "dumb").lower() in ("", "dumb", "unknown")
+    return stream.isatty() and not is_dumb and not os.environ.get("CI")
 
 
 def find_cache(named: str | None) -> Place:

@@ -86,7 +86,7 @@ def summary(tree: SearchTree, width: int = _SHOWN_TEXT) -> Iterator[str]:
     yield f"policy {tree.model}, scored by {tree.prm or 'nobody'}"
     yield f"answer: {_tell_answer(tree)}"
     for vote in tree.votes:
-        yield f"  {vote.weight:6.1%}  {vote.n:4d} x  {_shorten(vote.answer, width)}"
+        yield f"  {vote.weight:6.1%}  {vote.n:4d} x  {shorten(vote.answer, width)}"
 
 
 def outline(tree: SearchTree, *, every: bool = False, width: int = _SHOWN_TEXT) -> Iterator[str]:
@@ -131,7 +131,7 @@ def _tell(line: _Line, tree: SearchTree, width: int) -> str:
     fates = ", ".join(f"{n} {text}" if len(line.nodes) > 1 else text for text, n in told.items())
     chosen = any(node.id == tree.selected for node in line.nodes)
     end = f"  [{fates}]" if fates else ""
-    return f"{score}  {_shorten(line.text, width)}{times}{end}{'  <- chosen' if chosen else ''}"
+    return f"{score}  {shorten(line.text, width)}{times}{end}{'  <- chosen' if chosen else ''}"
 
 
 def _tell_fate(node: TreeNode) -> str:
@@ -152,10 +152,10 @@ def _tell_answer(tree: SearchTree) -> str:
     leaf = tree.nodes[tree.selected]
     verdict = f" ({leaf.verdict})" if leaf.verdict else ""
     weight = f", weight {tree.answer.weight:.3f}" if tree.answer else ""
-    return f"{_shorten(leaf.extracted or 'no answer', 60)}{verdict}{weight}"
+    return f"{shorten(leaf.extracted or 'no answer', 60)}{verdict}{weight}"
 
 
-def _shorten(text: str, width: int) -> str:
+def shorten(text: str, width: int) -> str:
     """One line without control characters: model output may hold terminal escapes."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= width else line[: width - 1] + "…"

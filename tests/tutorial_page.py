@@ -149,7 +149,9 @@ def main() -> None:
         with run_server(Path(name) / "hub") as hub:
             environment = make_environment(folder, hub)
             printed = [run_step(step, folder, environment) for step in steps]
-        shown = [[line.replace(f"{name}/work", "~") for line in shorten(lines)] for lines in printed]
+        shown = [
+            [line.replace(f"{name}/work", "~") for line in shorten(lines)] for lines in printed
+        ]
         endpoint = hub.endpoint
     for step, lines in reversed(list(zip(steps, shown, strict=True))):
         if step.place >= 0:

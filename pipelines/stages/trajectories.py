@@ -100,6 +100,8 @@ class SampleBlocks(beam.DoFn):  # type: ignore[misc]
             self._searcher = self._open.searcher(self._plan.search, self._cache)
         self._failing = 0
         self._status = StatusFile(self._plan.run.status)
+        writing = self._status.keep_written()
+        self._writing = asyncio.run_coroutine_threadsafe(writing, self._loop)
 
     def start_bundle(self) -> None:
         """Begin with nothing under way."""
@@ -122,6 +124,7 @@ class SampleBlocks(beam.DoFn):  # type: ignore[misc]
 
     def teardown(self) -> None:
         """Stop the loop and close what was opened."""
+        self._writing.cancel()
         asyncio.run_coroutine_threadsafe(self._open.close(), self._loop).result(timeout=30)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=10)
@@ -172,8 +175,6 @@ class SampleBlocks(beam.DoFn):  # type: ignore[misc]
             # Before the fragment that says that the block is done.
             spool.write(question.id for question in questions)
         self._write(block, [task.result() for task in tasks])
-        if isinstance(sampler, CachedSampler):
-            self._status.add(cached=sampler.n_hits)
         return block.name
 
     def _sampler(self, block: Block) -> Sampler:
@@ -203,10 +204,16 @@ class SampleBlocks(beam.DoFn):  # type: ignore[misc]
         n = await self._open.n_samples(question, block.shard)
         if n is None and self._plan.ask.sampling.n == 0:
             return Outcome((), ())
-        outcome = await sample_question(question, sampler, self._plan.ask, n)
+        n_asked = n or self._plan.ask.sampling.n
+        self._status.add(in_flight=n_asked)
+        try:
+            outcome = await sample_question(question, sampler, self._plan.ask, n)
+        finally:
+            self._status.add(in_flight=-n_asked)
         verdicts: Counter[str] = Counter(t.verdict for t in outcome.trajectories)
         tokens = sum(t.n_completion_tokens for t in outcome.trajectories)
-        self._status.add(tokens=tokens, **verdicts)
+        cached = sampler.take_hits() if isinstance(sampler, CachedSampler) else 0
+        self._status.add(tokens=tokens, cached=cached, **verdicts)
         return outcome
 
     async def _search(self, question: Question, spool: TreeSpool | None) -> tuple[DeadLetter, ...]:
@@ -308,7 +315,7 @@ def sample_blocks(plan: TrajectoriesPlan, runner: str, options: Sequence[str], l
             | "Sample" >> beam.ParDo(SampleBlocks(plan))
         )
 
-    with StageProgress(label, run.status, total, "questions"):
+    with StageProgress(label, run.status, total, "questions", timeline=run.timeline):
         run_pipeline(build, run.status, runner, options)
 
 

@@ -1,0 +1,1 @@
+"""One page about a run: what it holds, counted from its files and drawn."""
