@@ -27,8 +27,8 @@ STYLE = """
   }
 """
 ALT = (
-    "Questions go through sampling or search on vLLM and the verifier to traces, rows and the Hub; "
-    "a trainer reads the rows, its checkpoint is evaluated over the same sampling and verification; "
+    "Questions go through sampling or search and the verifier to traces, rows and the Hub; "
+    "a trainer reads the rows, its checkpoint is sampled and verified again for the scores; "
     "whatever is dropped at any step is counted in the ledger."
 )
 TOP, MIDDLE, BOTTOM = 30, 150, 262

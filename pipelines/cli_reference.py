@@ -18,9 +18,9 @@ WIDTH = 88
 INTRODUCTION = """\
 # Commands
 
-Every command as `butwait COMMAND --help` shows it. Results go to standard output, progress and errors
-to standard error; where there is `--json`, the result is for machines. Exit codes: 0 done, 1 something
-failed, 2 yours to mend (a recipe, a path, an option), 130 interrupted.
+Every command as `butwait COMMAND --help` shows it. Results go to standard output, progress and
+errors to standard error; where there is `--json`, the result is for machines. Exit codes: 0 done,
+1 something failed, 2 yours to mend (a recipe, a path, an option), 130 interrupted.
 
 `butwait --install-completion` teaches your shell the commands.
 """

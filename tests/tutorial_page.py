@@ -1,7 +1,7 @@
 """The tutorial as a program: its files are written, its commands run, its outputs compared.
 
-``python -m tests.tutorial_page`` runs docs/tutorial.md with the Hub of the tests and writes what the
-commands printed into the page.
+``python -m tests.tutorial_page`` runs docs/tutorial.md with the Hub of the tests and writes what
+the commands printed into the page.
 """
 
 from __future__ import annotations
