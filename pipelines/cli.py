@@ -5,6 +5,7 @@ Commands import what they need when they run, so that ``butwait --help`` stays f
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import traceback
@@ -128,6 +129,7 @@ def build(
     from butwait.pipelines.recipe_file import load_recipe
     from butwait.pipelines.summary import print_summary
 
+    _spare_garbage()
     effective = load_recipe(recipe, set_ or (), limit, override_base=Path.cwd())
     options = BuildOptions(
         base=recipe.resolve().parent,
@@ -146,6 +148,12 @@ def build(
         run_dry(effective, options)
         return
     print_summary(build_dataset(effective, options))
+
+
+def _spare_garbage() -> None:
+    """Look for garbage less often, and never in what was imported: a sixth of a build went there."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 @app.command()

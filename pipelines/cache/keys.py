@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 
-from butwait.schemas.sampling import ModelIdentity, SampleRequest
+from butwait.schemas.sampling import ModelIdentity, SampleRequest, SamplingParameters
 
 KEY_VERSION = 1
+_write = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":")).encode
 
 
 def completion_key(identity: ModelIdentity, request: SampleRequest, index: int) -> str:
@@ -45,14 +47,20 @@ def _write_shape(identity: ModelIdentity, request: SampleRequest, index: int = 0
         "model": identity.id,
         "revision": identity.revision,
         "engine": identity.engine,
-        "messages": [m.model_dump() for m in request.messages] if request.messages else None,
+        "messages": [dict(m) for m in request.messages] if request.messages else None,
         "prompt": request.prompt,
         "prefix": request.prefix,
-        "parameters": request.parameters.model_dump(mode="json"),
+        "parameters": dump_parameters(request.parameters),
         "seed": request.seed + index,
         **_search_shape(request),
     }
     return write_canonical(shape)
+
+
+@lru_cache(64)
+def dump_parameters(parameters: SamplingParameters) -> dict[str, object]:
+    """Write parameters as JSON has them; all requests of a run share them."""
+    return parameters.model_dump(mode="json")
 
 
 def hash_shape(shape: Mapping[str, object]) -> str:
@@ -62,7 +70,7 @@ def hash_shape(shape: Mapping[str, object]) -> str:
 
 def write_canonical(shape: Mapping[str, object]) -> str:
     """Write JSON with one spelling for one value: sorted keys, ASCII, no spaces."""
-    return json.dumps(shape, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return _write(shape)
 
 
 def _search_shape(request: SampleRequest) -> dict[str, object]:

@@ -27,7 +27,6 @@ T = TypeVar("T")
 CONNECT_S = 10.0
 IDLE_S = 4.0
 """How long an idle connection is kept: vLLM closes them after five seconds."""
-_JSON = {"Content-Type": "application/json"}
 _write_json = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
 ).encode
@@ -164,7 +163,9 @@ class Connection:
             asked = self._http.get(place, allow_redirects=False)
         else:
             body = _write_json(payload).encode()
-            asked = self._http.post(place, data=body, headers=_JSON, allow_redirects=False)
+            # aiohttp would try a dozen kinds of payload before it took these bytes as they are.
+            data = aiohttp.BytesPayload(body, content_type="application/json")
+            asked = self._http.post(place, data=data, allow_redirects=False)
         async with asked as response:
             return Reply(response.status, response.headers, await response.read())
 

@@ -41,9 +41,7 @@ def prove_with_a_token(model: str) -> Proof:
     return "/v1/completions", {"model": model, "prompt": prompt, "max_tokens": 1, "temperature": 0}
 
 
-async def look_at(
-    http: Connection, model: str | None, proof: Proof | None, proof_s: float
-) -> Look:
+async def look_at(http: Connection, model: str | None, proof: Proof | None, proof_s: float) -> Look:
     """Look at a server once.
 
     Args:
