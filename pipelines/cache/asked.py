@@ -13,7 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from butwait.pipelines.cache.keys import KEY_VERSION, dump_parameters, write_canonical
+from butwait.pipelines.cache.keys import (
+    KEY_VERSION,
+    dump_parameters,
+    write_canonical,
+    write_messages,
+)
 from butwait.schemas.sampling import ModelIdentity, SampleRequest, SamplingParameters
 
 _BYTES = 6
@@ -70,7 +75,7 @@ def describe_request(identity: ModelIdentity, request: SampleRequest, by: str) -
     """
     messages = request.messages or ()
     is_step = request.step.startswith("search")
-    others = [dict(m) for m in messages if m.role != "system"]
+    others = write_messages(m for m in messages if m.role != "system")
     user = request.prompt if request.prompt is not None else write_canonical({"": others})
     return Asked(
         settings=_write_settings(

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
+from butwait.schemas.record import Message
 from butwait.schemas.sampling import ModelIdentity, SampleRequest, SamplingParameters
 
 KEY_VERSION = 1
@@ -47,7 +48,7 @@ def _write_shape(identity: ModelIdentity, request: SampleRequest, index: int = 0
         "model": identity.id,
         "revision": identity.revision,
         "engine": identity.engine,
-        "messages": [dict(m) for m in request.messages] if request.messages else None,
+        "messages": write_messages(request.messages) if request.messages else None,
         "prompt": request.prompt,
         "prefix": request.prefix,
         "parameters": dump_parameters(request.parameters),
@@ -55,6 +56,11 @@ def _write_shape(identity: ModelIdentity, request: SampleRequest, index: int = 0
         **_search_shape(request),
     }
     return write_canonical(shape)
+
+
+def write_messages(messages: Iterable[Message]) -> list[dict[str, str]]:
+    """Write chat messages as plain values."""
+    return [{"role": m.role, "content": m.content} for m in messages]
 
 
 @lru_cache(64)

@@ -46,7 +46,7 @@ def write_sampling(request: SampleRequest, model: str) -> dict[str, Any]:
 
 def write_messages(request: SampleRequest) -> list[dict[str, str]]:
     """Write the chat messages of a request."""
-    return [dict(message) for message in request.messages or ()]
+    return [{"role": m.role, "content": m.content} for m in request.messages or ()]
 
 
 def read_completions(reply: object, request: SampleRequest) -> list[Completion]:

@@ -160,7 +160,7 @@ class SampleBlocks(beam.DoFn):  # type: ignore[misc]
 
     async def _sample_block(self, block: Block) -> str | None:
         shard = self._plan.run.question_shards()[block.shard]
-        questions = list(read_records(shard, Question, [block.group]))
+        questions = await asyncio.to_thread(self._read, shard, block.group)
         sampler = self._sampler(block)
         spool = self._spool(block)
         try:
@@ -174,7 +174,7 @@ class SampleBlocks(beam.DoFn):  # type: ignore[misc]
         if spool is not None:
             # Before the fragment that says that the block is done.
             spool.write(question.id for question in questions)
-        self._write(block, [task.result() for task in tasks])
+        await asyncio.to_thread(self._write, block, [task.result() for task in tasks])
         if isinstance(sampler, CachedSampler):
             self._status.add(cached=sampler.n_hits)
         return block.name
@@ -239,6 +239,9 @@ class SampleBlocks(beam.DoFn):  # type: ignore[misc]
                 f"{most} questions in a row failed, the last with {foreign[0].reason} "
                 f"({foreign[0].detail}); look at the server, then run the same command again"
             )
+
+    def _read(self, shard: Path, group: int) -> list[Question]:
+        return list(read_records(shard, Question, [group]))
 
     def _write(self, block: Block, outcomes: Sequence[Outcome]) -> None:
         run = self._plan.run
