@@ -45,18 +45,21 @@ class Clock:
         ``below_s`` are the seconds with fewer than ``limit`` open before the last request came:
         what comes after is the end of the work, and no client could do better.
         """
-        if not self._events:
+        events = self._events
+        while len(events) > 2 and events[1][1] < 0:
+            events = events[2:]  # one request that was answered before any other came: a look
+        if not events:
             return {"n": 0, "seconds": 0.0, "below_s": 0.0, "most": 0}
-        last_came = max(at for at, change in self._events if change > 0)
+        last_came = max(at for at, change in events if change > 0)
         n_open = most = n_requests = 0
-        below_s, since = 0.0, self._events[0][0]
-        for at, change in self._events:
+        below_s, since = 0.0, events[0][0]
+        for at, change in events:
             if n_open < self._limit and since < last_came:
                 below_s += min(at, last_came) - since
             n_open, since = n_open + change, at
             n_requests += change > 0
             most = max(most, n_open)
-        seconds = self._events[-1][0] - self._events[0][0]
+        seconds = events[-1][0] - events[0][0]
         return {"n": n_requests, "seconds": seconds, "below_s": below_s, "most": most}
 
 
