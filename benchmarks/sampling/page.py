@@ -117,7 +117,8 @@ def vllm_lines(report: dict[str, Any]) -> list[str]:
         f"Real vLLM (CPU build) with the pocket model on the same cores, {part['questions']:,} "
         f"questions, {report['in_flight']} in flight, medians of {part['rounds']} turns. "
         "Tokens and seconds are the server's own counters, read four times a second. "
-        "*Below*: share of the time with less than nine tenths of the requests open, before the end of the work.",
+        "*Below*: share of the time with less than nine tenths of the requests open, before "
+        "the end of the work.",
         "",
         "| side | tokens | s | tokens/s | below | CPU of the side, s |",
         "|---|---:|---:|---:|---:|---:|",

@@ -18,7 +18,6 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
-from yarl import URL
 
 from butwait.pipelines.sampling.wire import read_refusal, shorten
 from butwait.schemas.errors import RequestRefused
@@ -85,7 +84,6 @@ class Connection:
         self._limits: set[asyncio.Timeout] = set()
         self._dropped: dict[asyncio.Timeout, str] = {}
         self._loop = asyncio.get_running_loop()
-        self._places: dict[str, URL] = {}
         self._http = aiohttp.ClientSession(
             headers=authorize(api_key),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(CONNECT_S, timeout_s)),
@@ -156,9 +154,7 @@ class Connection:
             aiohttp.ClientError: No reply, or half of one.
             OSError: The same.
         """
-        place = self._places.get(path)
-        if place is None:
-            place = self._places[path] = URL(f"{self.url}{path}")
+        place = f"{self.url}{path}"
         if payload is None:
             asked = self._http.get(place, allow_redirects=False)
         else:
