@@ -86,7 +86,7 @@ def loopback_lines(report: dict[str, Any]) -> list[str]:
         "posts the same bodies and drops the replies. What a command costs with "
         f"{part['start_questions']} questions is its start, and is taken off. *Below* is the time "
         "with fewer requests open than allowed, before the last one was sent. Medians of "
-        f"{part['rounds']} turns; one of the libraries below the line.",
+        f"{part['rounds']} turns; the two libraries ran once.",
         "",
         "| side | wall, s | to the bare loop | CPU ms a request | to the bare loop | start, CPU s |"
         " below, s |",
