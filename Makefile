@@ -131,6 +131,17 @@ bench-search: setup $(BENCH_VENV)/.installed ## search methods: accuracy, speed 
 bench-scale: setup ## builds of 10,000 to 1,000,000 questions: memory, time a question (hours)
 	$(BIN)/python -m benchmarks.scale.run $(BENCH)
 
+# Libraries that want versions of their own: one environment each, never the product's.
+$(BENCH_VENV)/curator/.installed $(BENCH_VENV)/distilabel/.installed: \
+		$(BENCH_VENV)/%/.installed: requirements/bench-%.txt
+	$(PYTHON) -m venv $(BENCH_VENV)/$*
+	$(BENCH_VENV)/$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+.PHONY: bench-sampling
+bench-sampling: setup $(BENCH_VENV)/curator/.installed $(BENCH_VENV)/distilabel/.installed ## a whole build against a bare loop, curator and distilabel: wall and CPU a request
+	$(BIN)/python -m benchmarks.sampling.run --peers $(BENCH_VENV) $(BENCH)
+
 .PHONY: bench-cache
 bench-cache: setup ## the completion cache: bytes and microseconds a sample
 	$(BIN)/python -m benchmarks.cache $(BENCH)

@@ -1,8 +1,20 @@
-"""A sampler with the completion cache below it: asks the engine only for what is missing."""
+"""A sampler with the completion cache below it: asks the engine only for what is missing.
+
+What many requests read or store within a moment is one query and one transaction: a transaction a
+sample cost more than the sample's own work.
+"""
 
 from __future__ import annotations
 
-from butwait.pipelines.cache import CompletionCache, completion_key, describe_request
+from collections.abc import Mapping, Sequence
+
+from butwait.pipelines.cache import (
+    Asked,
+    CompletionCache,
+    completion_keys,
+    describe_request,
+)
+from butwait.pipelines.moment import Moment
 from butwait.schemas.errors import SamplerError
 from butwait.schemas.sampling import Completion, ModelIdentity, Sampler, SampleRequest
 
@@ -11,20 +23,57 @@ class NotCached(SamplerError):
     """Asked without an engine for a sample that the cache does not hold."""
 
 
+PAUSE_S = 0.01
+"""How long a finished sample may wait for others to be stored with."""
+Stored = tuple[Mapping[str, Completion], Asked]
+
+
+class SharedCache:
+    """A cache that many requests use at the same time.
+
+    Args:
+        cache: Where finished samples are kept.
+    """
+
+    def __init__(self, cache: CompletionCache) -> None:
+        self._cache = cache
+        self._reads: Moment[Sequence[str], dict[str, Completion]] = Moment(self._read)
+        self._writes: Moment[Stored, None] = Moment(self._write, pause_s=PAUSE_S)
+
+    async def get(self, keys: Sequence[str]) -> dict[str, Completion]:
+        """Return what is known of ``keys``; of other keys as well."""
+        return await self._reads.ask(keys)
+
+    async def put(self, items: Mapping[str, Completion], asked: Asked) -> None:
+        """Store completions; they are stored when it returns."""
+        await self._writes.ask((items, asked))
+
+    def _read(self, asked: list[Sequence[str]]) -> list[dict[str, Completion]]:
+        found = self._cache.get(list(dict.fromkeys(key for keys in asked for key in keys)))
+        return [found] * len(asked)
+
+    def _write(self, entries: list[Stored]) -> list[None]:
+        self._cache.put_all(entries)
+        return [None] * len(entries)
+
+
 class CachedSampler:
     """Implements ``Sampler``; counts hits and misses.
 
     Args:
         inner: The engine, or None to answer from the cache alone.
-        cache: Where finished samples are kept.
+        cache: Where finished samples are kept; shared with other samplers, where it is shared.
         identity: The engine's identity (part of every key).
     """
 
     def __init__(
-        self, inner: Sampler | None, cache: CompletionCache, identity: ModelIdentity
+        self,
+        inner: Sampler | None,
+        cache: CompletionCache | SharedCache,
+        identity: ModelIdentity,
     ) -> None:
         self._inner = inner
-        self._cache = cache
+        self._cache = cache if isinstance(cache, SharedCache) else SharedCache(cache)
         self._identity = identity
         self.n_hits = 0
         self.n_misses = 0
@@ -47,8 +96,8 @@ class CachedSampler:
             NotCached: There is no engine and a sample is missing.
             SamplerError: The engine's own.
         """
-        keys = [completion_key(self._identity, request, i) for i in range(request.n)]
-        known = self._cache.get(keys)
+        keys = completion_keys(self._identity, request)
+        known = await self._cache.get(keys)
         answers = {i: known[k] for i, k in enumerate(keys) if k in known}
         missing = [i for i in range(request.n) if i not in answers]
         self.n_hits += len(answers)
@@ -56,27 +105,37 @@ class CachedSampler:
             raise NotCached(f"{len(missing)} samples of {request.question_id} are not cached")
         for first, count in _runs(missing):
             fresh = await self._ask(request, first, count)
-            asked = request.model_copy(update={"n": first + count})
+            n = first + count
+            asked = request if n == request.n else request.model_copy(update={"n": n})
             by = self._inner.identity.engine if self._inner is not None else ""
-            self._cache.put(
+            await self._cache.put(
                 {keys[c.index]: c for c in fresh}, describe_request(self._identity, asked, by)
             )
             answers.update({c.index: c for c in fresh})
         # The index belongs to this request: another may have stored the same sample.
-        return [answers[i].model_copy(update={"index": i}) for i in range(request.n)]
+        return [_place(answers[i], i) for i in range(request.n)]
 
     async def _ask(self, request: SampleRequest, first: int, count: int) -> list[Completion]:
         """Ask for samples first .. first+count-1; sample i is the one of seed + i."""
         assert self._inner is not None
-        part = request.model_copy(update={"n": count, "seed": request.seed + first})
+        part = request
+        if (first, count) != (0, request.n):
+            part = request.model_copy(update={"n": count, "seed": request.seed + first})
         fresh = await self._inner.sample(part)
         self.n_misses += count
-        return [c.model_copy(update={"index": c.index + first}) for c in fresh]
+        return [_place(c, c.index + first) for c in fresh]
 
     async def close(self) -> None:
         """Close the engine; the cache belongs to the caller."""
         if self._inner is not None:
             await self._inner.close()
+
+
+def _place(completion: Completion, index: int) -> Completion:
+    """Give a completion its index."""
+    if completion.index == index:
+        return completion
+    return completion.model_copy(update={"index": index})
 
 
 def _runs(indices: list[int]) -> list[tuple[int, int]]:

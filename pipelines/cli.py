@@ -5,6 +5,7 @@ Commands import what they need when they run, so that ``butwait --help`` stays f
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import traceback
@@ -135,6 +136,7 @@ def build(
     from butwait.pipelines.recipe_file import load_recipe
     from butwait.pipelines.summary import print_summary
 
+    _spare_garbage()
     effective = load_recipe(recipe, set_ or (), limit, override_base=Path.cwd())
     options = BuildOptions(
         base=recipe.resolve().parent,
@@ -153,6 +155,15 @@ def build(
         run_dry(effective, options)
         return
     print_summary(build_dataset(effective, options))
+
+
+def _spare_garbage() -> None:
+    """Look for garbage less often, and never in what was imported.
+
+    A sixth of a build's processor time went there.
+    """
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 @app.command()

@@ -67,10 +67,13 @@ def count_reusable(
     n_samples = n_cached = n_looked = 0
     for block in _spread(todo):
         questions = list(read_records(shards[block.shard], Question, [block.group]))
-        for question in questions:
-            keys = completion_keys(identity, sample_request(question, ask, ask.sampling.n))
-            n_samples += len(keys)
-            n_cached += cache.count(keys)
+        keys = [
+            key
+            for question in questions
+            for key in completion_keys(identity, sample_request(question, ask, ask.sampling.n))
+        ]
+        n_samples += len(keys)
+        n_cached += cache.count(keys)
         n_looked += 1
         if n_samples >= max_samples:
             break

@@ -13,6 +13,7 @@ from butwait.pipelines.cache import (
     completion_key,
     completion_keys,
     describe_request,
+    hash_shape,
     open_cache,
 )
 from butwait.pipelines.cached import CachedSampler, NotCached
@@ -160,3 +161,41 @@ def test_keys_of_all_samples_are_the_keys_of_each() -> None:
     each = [completion_key(identity, asked, i) for i in range(5)]
     assert completion_keys(identity, asked) == each
     assert len(set(each)) == 5
+
+
+@given(
+    st.text(),
+    st.one_of(st.none(), st.text()),
+    st.text(max_size=5),
+    st.booleans(),
+    st.integers(0, 2**62),
+)
+def test_a_key_is_the_hash_of_canonical_json_however_it_is_written(
+    said: str, revision: str | None, prefix: str, is_raw: bool, seed: int
+) -> None:
+    who = ModelIdentity(id=said[:9], revision=revision, engine='e"1')
+    parameters = SamplingParameters(temperature=1, top_p=0.5, max_tokens=7, stop=("\n\n", said))
+    messages = (Message(role="system", content="s"), Message(role="user", content=said))
+    asked = SampleRequest(
+        question_id="q",
+        step="sample",
+        messages=None if is_raw else messages,
+        prompt=said if is_raw else None,
+        prefix=prefix,
+        n=2,
+        seed=seed,
+        parameters=parameters,
+    )
+    shape = {
+        "version": 1,
+        "model": who.id,
+        "revision": who.revision,
+        "engine": who.engine,
+        "messages": None if is_raw else [m.model_dump() for m in messages],
+        "prompt": asked.prompt,
+        "prefix": prefix,
+        "parameters": parameters.model_dump(mode="json"),
+    }
+    expected = [hash_shape({**shape, "seed": seed + i}) for i in range(2)]
+    assert completion_keys(who, asked) == expected
+    assert [completion_key(who, asked, i) for i in range(2)] == expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import pickle
 import socket
 import time
@@ -10,13 +11,12 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
-import httpx
 import pytest
 from fake_openai import BOS, FakeOpenAI, tell_random_story
 from hypothesis import given
 from hypothesis import strategies as st
 
-from butwait.pipelines.sampling.attempt import Connection
+from butwait.pipelines.sampling.attempt import Connection, Reply
 from butwait.pipelines.sampling.connect import connect, normalize_url
 from butwait.pipelines.sampling.patience import Patience
 from butwait.pipelines.sampling.refusals import ServerGone
@@ -289,10 +289,18 @@ def test_a_lone_surrogate_in_a_refusal_is_replaced() -> None:
 
 
 def test_a_key_that_a_server_repeats_in_a_list_is_hidden() -> None:
-    connection = Connection("http://127.0.0.1:1", 1.0, "sesame")
     said = {"message": [{"input": {"sesame": ["Bearer sesame"]}}]}
+
+    async def read() -> None:
+        connection = Connection("http://127.0.0.1:1", 1.0, "sesame")
+        try:
+            body = json.dumps({"error": said}).encode()
+            connection._read(Reply(422, {}, body), lambda reply: reply)
+        finally:
+            await connection.close()
+
     with pytest.raises(RequestRefused) as caught:
-        connection._read(httpx.Response(422, json={"error": said}), lambda reply: reply)
+        asyncio.run(read())
     assert "sesame" not in str(caught.value) and "Bearer ***" in str(caught.value)
 
 

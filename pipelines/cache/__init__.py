@@ -5,13 +5,14 @@ machines in a PostgreSQL database. The key is everything that can change the out
 never stored.
 """
 
-from butwait.pipelines.cache.asked import describe_request, describe_score
+from butwait.pipelines.cache.asked import Asked, describe_request, describe_score
 from butwait.pipelines.cache.interface import CompletionCache, ScoreCache
 from butwait.pipelines.cache.keys import completion_key, completion_keys, hash_shape
 from butwait.pipelines.cache.place import Place, open_cache, read_place
 from butwait.pipelines.cache.store import Cache
 
 __all__ = [
+    "Asked",
     "Cache",
     "CompletionCache",
     "Place",

@@ -11,9 +11,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
-from butwait.pipelines.cache.keys import KEY_VERSION, write_canonical
-from butwait.schemas.sampling import ModelIdentity, SampleRequest
+from butwait.pipelines.cache.keys import (
+    KEY_VERSION,
+    dump_parameters,
+    write_canonical,
+    write_messages,
+)
+from butwait.schemas.sampling import ModelIdentity, SampleRequest, SamplingParameters
 
 _BYTES = 6
 """A short hash: SQLite stores it in as many bytes; equal ones only lead to a worse explanation."""
@@ -68,31 +74,52 @@ def describe_request(identity: ModelIdentity, request: SampleRequest, by: str) -
         by: The engine that answers, with its version where known.
     """
     messages = request.messages or ()
-    system = [m.model_dump() for m in messages if m.role == "system"]
-    settings: dict[str, object] = {
-        "version": KEY_VERSION,
-        "model": identity.id,
-        "revision": identity.revision,
-        "engine": identity.engine,
-        "system": f"{short_hash(write_canonical({'': system})):012x}" if system else None,
-        "template": request.messages is None,
-        "parameters": request.parameters.model_dump(mode="json"),
-        "seeded": request.is_seeded,
-        "tokens": request.with_tokens,
-        "log_probs": request.with_log_probs,
-        "by": by,
-    }
     is_step = request.step.startswith("search")
-    others = [m.model_dump() for m in messages if m.role != "system"]
+    others = write_messages(m for m in messages if m.role != "system")
     user = request.prompt if request.prompt is not None else write_canonical({"": others})
     return Asked(
-        settings=write_canonical({**settings, "search": True} if is_step else settings),
+        settings=_write_settings(
+            identity,
+            tuple(m.content for m in messages if m.role == "system"),
+            request.messages is None,
+            request.parameters,
+            (request.is_seeded, request.with_tokens, request.with_log_probs, is_step),
+            by,
+        ),
         question=hash_question(request.question_id),
         user=short_hash(user),
         prefix=short_hash(request.prefix) if request.prefix and not is_step else 0,
         seed=0 if is_step else request.seed,
         n=0 if is_step else request.n,
     )
+
+
+@lru_cache(64)
+def _write_settings(
+    identity: ModelIdentity,
+    system_texts: tuple[str, ...],
+    is_template: bool,
+    parameters: SamplingParameters,
+    flags: tuple[bool, bool, bool, bool],
+    by: str,
+) -> str:
+    """Write what requests of one run share, once for all of them."""
+    is_seeded, with_tokens, with_log_probs, is_step = flags
+    system = [{"role": "system", "content": text} for text in system_texts]
+    settings: dict[str, object] = {
+        "version": KEY_VERSION,
+        "model": identity.id,
+        "revision": identity.revision,
+        "engine": identity.engine,
+        "system": f"{short_hash(write_canonical({'': system})):012x}" if system else None,
+        "template": is_template,
+        "parameters": dump_parameters(parameters),
+        "seeded": is_seeded,
+        "tokens": with_tokens,
+        "log_probs": with_log_probs,
+        "by": by,
+    }
+    return write_canonical({**settings, "search": True} if is_step else settings)
 
 
 def describe_score(

@@ -1,4 +1,4 @@
-"""What a sampler and a scorer need of a cache: two methods each."""
+"""What a sampler and a scorer need of a cache."""
 
 from __future__ import annotations
 
@@ -23,6 +23,10 @@ class CompletionCache(Protocol):
             items: By key.
             asked: What was asked, to explain a miss by.
         """
+        ...
+
+    def put_all(self, entries: Sequence[tuple[Mapping[str, Completion], Asked]]) -> None:
+        """Store the completions of several requests, all or none."""
         ...
 
 

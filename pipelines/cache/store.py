@@ -59,8 +59,15 @@ class Cache:
 
     def put(self, items: Mapping[str, Completion], asked: Asked) -> None:
         """Store completions; an existing key keeps its first value."""
-        values = {key: item.model_dump_json() for key, item in items.items()}
-        self._write("completions", values, asked)
+        self.put_all([(items, asked)])
+
+    def put_all(self, entries: Sequence[tuple[Mapping[str, Completion], Asked]]) -> None:
+        """Store the completions of several requests, all or none."""
+        written = [
+            ({key: item.model_dump_json() for key, item in items.items()}, asked)
+            for items, asked in entries
+        ]
+        self._write("completions", written)
 
     def get_scores(self, keys: Sequence[str]) -> dict[str, tuple[float, ...]]:
         """Return what is known of ``keys``."""
@@ -69,7 +76,7 @@ class Cache:
     def put_scores(self, items: Mapping[str, Sequence[float]], asked: Asked) -> None:
         """Store rewards; an existing key keeps its first value."""
         values = {key: json.dumps(list(item)) for key, item in items.items()}
-        self._write("scores", values, asked)
+        self._write("scores", [(values, asked)])
 
     def count(self, keys: Sequence[str]) -> int:
         """Return how many of ``keys`` have completions, without reading them."""
@@ -98,24 +105,31 @@ class Cache:
         if len(self._touched) >= _MAX_TOUCHED:
             self._write_touched()
 
-    def _write(self, table: Table, values: Mapping[str, str], asked: Asked) -> None:
-        id_, now, today = asked.id, int(self.clock()), self.today
+    def _write(self, table: Table, entries: Sequence[tuple[Mapping[str, str], Asked]]) -> None:
+        now, today = int(self.clock()), self.today
+        settings = {asked.settings_id: asked.settings for _, asked in entries}
+        requests: dict[int, Row] = {}
+        rows: dict[str, Row] = {}
+        for values, asked in entries:
+            id_ = asked.id
+            row = (asked.settings_id, asked.question, asked.user, asked.prefix, asked.seed)
+            n = max(asked.n, requests[id_][-2]) if id_ in requests else asked.n
+            requests[id_] = (id_, *row, n, today)
+            for key, value in values.items():
+                rows.setdefault(key, (key, value, id_, now))
+        # Sorted, so that no two writers wait for each other.
+        unknown = sorted(settings.keys() - self._known_settings)
         statements: list[Statement] = []
-        settings = asked.settings_id
-        if settings not in self._known_settings:
-            statements.append((_PUT_SETTINGS, [(settings, asked.settings)]))
-        request: Row = (
-            id_, settings, asked.question, asked.user, asked.prefix, asked.seed, asked.n, today,
-        )  # fmt: skip
-        statements.append((_PUT_REQUEST, [request]))
+        if unknown:
+            statements.append((_PUT_SETTINGS, [(id_, settings[id_]) for id_ in unknown]))
+        statements.append((_PUT_REQUEST, [requests[id_] for id_ in sorted(requests)]))
         put = (
             f"INSERT INTO {table} (key, value, request, stored) VALUES (?, ?, ?, ?) "  # noqa: S608
             "ON CONFLICT DO NOTHING"
         )
-        # In one order, so that no two writers wait for each other.
-        statements.append((put, [(key, values[key], id_, now) for key in sorted(values)]))
+        statements.append((put, [rows[key] for key in sorted(rows)]))
         self.database.write(statements)
-        self._known_settings.add(settings)
+        self._known_settings.update(unknown)
 
     def _write_touched(self) -> None:
         today = self.today

@@ -2,25 +2,49 @@
 
 Left out: what a failure means for the requests beside it (``place.py``) and what is done about it
 (``http.py``).
+
+The connections are aiohttp's: httpx looks at every connection of its pool around every request,
+which at 256 in flight cost 16 ms of processor time a request (docs/benchmarks.md).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import json
+import os
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
-import httpx
+import aiohttp
 
 from butwait.pipelines.sampling.wire import read_refusal, shorten
 from butwait.schemas.errors import RequestRefused
 
 T = TypeVar("T")
 CONNECT_S = 10.0
+IDLE_S = 4.0
+"""How long an idle connection is kept: vLLM closes them after five seconds."""
+_write_json = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
+).encode
 Kind = Literal["refused", "broken", "timeout", "status", "busy", "garbage"]
 """``refused``: nobody accepts connections. ``broken``: a connection ended in the middle.
 ``status``: 5xx. ``busy``: 408, 425, 429. ``garbage``: a reply that cannot be read."""
+
+
+class Reply(NamedTuple):
+    """What came back, whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """The body as text, whatever it is."""
+        return self.body.decode("utf-8", "replace")
 
 
 class PassingError(Exception):
@@ -59,13 +83,18 @@ class Connection:
         self._api_key = api_key
         self._limits: set[asyncio.Timeout] = set()
         self._dropped: dict[asyncio.Timeout, str] = {}
-        self.http = httpx.AsyncClient(
-            base_url=url,
+        self._loop = asyncio.get_running_loop()
+        self._http = aiohttp.ClientSession(
             headers=authorize(api_key),
-            timeout=httpx.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s), pool=None),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(CONNECT_S, timeout_s)),
+            connector=aiohttp.TCPConnector(
+                limit=0,
+                keepalive_timeout=IDLE_S,
+                # Reading certificates takes 50 ms, once a loop.
+                ssl=_trust_certificates() if url.startswith("https") else False,
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=not is_loopback(url),
-            verify=url.startswith("https"),  # reading certificates takes 50 ms, once a loop
         )
 
     @property
@@ -75,7 +104,14 @@ class Connection:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self.http.aclose()
+        await self._http.close()
+
+    async def abandon(self) -> None:
+        """Let go of connections of another event loop, which is closed or will not run again."""
+        if self._loop.is_closed():
+            await self._http.close()
+        else:
+            self._http.detach()
 
     def drop(self, why: str) -> None:
         """End every open request as one that ran out of time."""
@@ -92,36 +128,53 @@ class Connection:
             RequestRefused: The server says no.
             PassingError: Something that another attempt may cure.
         """
-        # httpx limits the wait for each piece; a reply that trickles needs a limit of its own.
         limit = asyncio.timeout(self._timeout_s)
         self._limits.add(limit)
         try:
             async with limit:
-                response = await self.http.post(path, json=payload)
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            refusal = RequestRefused("unreachable", f"no connection to {self.url} ({error})")
+                reply = await self.fetch(path, payload)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            refusal = RequestRefused("unreachable", f"no connection to {self.url} ({tell(error)})")
             raise PassingError(refusal, "refused") from error
-        except (TimeoutError, httpx.TimeoutException) as error:
+        except TimeoutError as error:
             why = self._dropped.get(limit) or f"no reply within {self._timeout_s:g} s"
             raise PassingError(RequestRefused("timeout", why), "timeout") from error
-        except httpx.TransportError as error:
-            refusal = RequestRefused("unreachable", f"{type(error).__name__} {error}".strip())
+        except (aiohttp.ClientError, OSError) as error:
+            refusal = RequestRefused("unreachable", tell(error))
             raise PassingError(refusal, "broken") from error
         finally:
             self._limits.discard(limit)
             self._dropped.pop(limit, None)
-        return self._read(response, read)
+        return self._read(reply, read)
 
-    def _read(self, response: httpx.Response, read: Callable[[object], T]) -> T:
+    async def fetch(self, path: str, payload: Mapping[str, Any] | None = None) -> Reply:
+        """Post a payload, or get where there is none; the caller limits the time.
+
+        Raises:
+            aiohttp.ClientError: No reply, or half of one.
+            OSError: The same.
+        """
+        place = f"{self.url}{path}"
+        if payload is None:
+            asked = self._http.get(place, allow_redirects=False)
+        else:
+            body = _write_json(payload).encode()
+            # aiohttp would try a dozen kinds of payload before it took these bytes as they are.
+            data = aiohttp.BytesPayload(body, content_type="application/json")
+            asked = self._http.post(place, data=data, allow_redirects=False)
+        async with asked as response:
+            return Reply(response.status, response.headers, await response.read())
+
+    def _read(self, reply: Reply, read: Callable[[object], T]) -> T:
         try:
-            parsed: object = response.json()
-        except ValueError as error:
-            if response.status_code == 200:
-                refusal = RequestRefused("bad_reply", f"no JSON: {shorten(response.text, 120)!r}")
+            parsed: object = json.loads(reply.body)
+        except (ValueError, RecursionError) as error:
+            if reply.status == 200:
+                refusal = RequestRefused("bad_reply", f"no JSON: {shorten(reply.text, 120)!r}")
                 raise PassingError(refusal, "garbage") from error
             parsed = None
-        if response.status_code != 200:
-            raise self._refuse(response, parsed)
+        if reply.status != 200:
+            raise self._refuse(reply, parsed)
         try:
             return read(parsed)
         except RequestRefused as refusal:
@@ -129,13 +182,13 @@ class Connection:
                 raise PassingError(refusal, "garbage") from refusal
             raise
 
-    def _refuse(self, response: httpx.Response, parsed: object) -> RequestRefused | PassingError:
-        body = self._hide(response.text)
-        refusal = read_refusal(response.status_code, body, _hide_in(parsed, self._hide))
+    def _refuse(self, reply: Reply, parsed: object) -> RequestRefused | PassingError:
+        body = self._hide(reply.text)
+        refusal = read_refusal(reply.status, body, _hide_in(parsed, self._hide))
         if refusal.reason != "server_error":
             return refusal
-        kind: Kind = "status" if response.status_code >= 500 else "busy"
-        return PassingError(refusal, kind, after_s=read_retry_after(response))
+        kind: Kind = "status" if reply.status >= 500 else "busy"
+        return PassingError(refusal, kind, after_s=read_retry_after(reply))
 
     def _hide(self, text: str) -> str:
         """Take the API key out of a server's message."""
@@ -153,6 +206,21 @@ def _hide_in(parsed: object, hide: Callable[[str], str]) -> object:
     return parsed
 
 
+def tell(error: Exception) -> str:
+    """Say what became of a connection."""
+    if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno:
+        # The whole has the address twice and says nothing of the reason.
+        return f"connection failed: {os.strerror(error.os_error.errno)}"
+    return f"{type(error).__name__} {error}".strip()
+
+
+def _trust_certificates() -> Any:
+    """Make the same choice of certificates as the rest of butwait."""
+    import httpx
+
+    return httpx.create_ssl_context()
+
+
 def authorize(api_key: str | None) -> dict[str, str]:
     """Make the header of an API key."""
     return {"Authorization": f"Bearer {api_key}"} if api_key else {}
@@ -160,19 +228,19 @@ def authorize(api_key: str | None) -> dict[str, str]:
 
 def is_loopback(url: str) -> bool:
     """Tell whether a URL is of this machine, where no proxy may stand between."""
-    return httpx.URL(url).host in ("127.0.0.1", "localhost", "::1")
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
-def read_retry_after(response: httpx.Response) -> float:
+def read_retry_after(reply: Reply) -> float:
     """Read ``Retry-After`` as seconds; 0.0 where it is missing, a date in the past or nonsense."""
-    value = response.headers.get("retry-after", "")
+    value = reply.headers.get("retry-after", "")
     try:
         return max(0.0, float(value))
     except ValueError:
         pass
     try:
         date = parsedate_to_datetime(value)
-        now = parsedate_to_datetime(response.headers.get("date", value))
+        now = parsedate_to_datetime(reply.headers.get("date", value))
         return max(0.0, (date - now).total_seconds())
     except (ValueError, TypeError):
         return 0.0

@@ -113,6 +113,7 @@ class BatchClient:
         payload = write_sampling(request, self._client.served_name)
         del payload["seed"]
         payload |= {"prompt": [item.prompt for item in items], "n": 1}
+        payload["return_token_ids"] = True  # ``usage`` counts the samples of all prompts together
         if request.with_log_probs:
             payload["logprobs"] = 0
         wanted = [(item.request, item.index, len(item.prompt)) for item in items]

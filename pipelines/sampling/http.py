@@ -77,6 +77,7 @@ class Asker:
         self._gone: str | None = None
         self._jitter = random.Random()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._places: list[Place] = []
         ties = Ties(changed=self._note_change, say=say, stuck=report_stuck)
         self._make_place: Callable[[str], Place] = lambda url: Place(
             url, patience, ties, model=model, proof=proof, api_key=api_key
@@ -88,19 +89,19 @@ class Asker:
             self._end_wait()
             for place in self._places:
                 await place.end()
+            self._places = []
         self._loop = None
 
-    def _open(self) -> None:
+    async def _open(self) -> None:
         """Have places that belong to the running loop."""
-        loop = asyncio.get_running_loop()
-        if self._loop is loop:
-            return
-        self._loop = loop
+        self._loop = asyncio.get_running_loop()
         self._usable = asyncio.Event()
         self._usable.set()
         self._ticker: asyncio.TimerHandle | None = None
         self._waits_since = self._said_at = 0.0
-        self._places = [self._make_place(url) for url in self._urls]
+        left, self._places = self._places, [self._make_place(url) for url in self._urls]
+        for place in left:
+            await place.abandon()
 
     async def ask(self, path: str, payload: dict[str, Any], read: Callable[[object], T]) -> T:
         """Ask until there is an answer, a refusal, or no attempt left.
@@ -116,7 +117,8 @@ class Asker:
             RequestRefused: This request has no answer; others may have.
             ServerGone: No server is left; every further request fails as well.
         """
-        self._open()
+        if self._loop is not asyncio.get_running_loop():
+            await self._open()
         n_failed = 0
         while True:
             place = await self._choose_place()

@@ -94,6 +94,10 @@ class Place:
             return 0.0
         return self._closed_before_s + self._loop.time() - self._closed_at
 
+    async def abandon(self) -> None:
+        """Let go of the connections of another event loop."""
+        await self._connection.abandon()
+
     async def end(self) -> None:
         """Stop watching and close the connections."""
         if self._timer is not None:
@@ -180,7 +184,7 @@ class Place:
     async def _look(self) -> Look:
         """Look once; as long for a token as a request may take."""
         limit_s = min(self._patience.stall_s, self._patience.request_timeout_s)
-        return await look_at(self._connection.http, self._model, self._proof, limit_s)
+        return await look_at(self._connection, self._model, self._proof, limit_s)
 
     def _bear(self, look: Look) -> None:
         """Take note of a look that found the server down."""

@@ -3,7 +3,7 @@
 Every sampling parameter that a server could fill in from a model's ``generation_config.json`` is
 sent, so that an attached server with other defaults gives the same distribution. Proven with vLLM
 0.32: sample i of a request uses seed + i; ``usage`` counts all samples together, and
-``return_token_ids`` gives the tokens of each.
+``return_token_ids``, asked for where there are several, gives the tokens of each.
 """
 
 from __future__ import annotations
@@ -39,14 +39,15 @@ def write_sampling(request: SampleRequest, model: str) -> dict[str, Any]:
         "top_p": parameters.top_p,
         "max_tokens": parameters.max_tokens,
         "stop": list(parameters.stop),
-        "return_token_ids": True,
+        # ``usage`` counts the one sample; a list of ids would be half of the reply.
+        "return_token_ids": request.n > 1 or request.with_tokens,
         **_NEUTRAL,
     }
 
 
 def write_messages(request: SampleRequest) -> list[dict[str, str]]:
     """Write the chat messages of a request."""
-    return [message.model_dump() for message in request.messages or ()]
+    return [{"role": m.role, "content": m.content} for m in request.messages or ()]
 
 
 def read_completions(reply: object, request: SampleRequest) -> list[Completion]:

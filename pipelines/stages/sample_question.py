@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from butwait.pipelines.stages.verifier import Verifier
 from butwait.schemas.dead_letter import DeadLetter
 from butwait.schemas.errors import RequestRefused
 from butwait.schemas.question import Question
@@ -28,7 +29,7 @@ from butwait.transforms.but_wait import join_continuation, joiner, pick_sources
 from butwait.transforms.prompts import build_messages, fill_template
 from butwait.transforms.seeds import derive_seed
 from butwait.transforms.thoughts import continuation_prefix
-from butwait.transforms.verify import Check, Limits, verify_many
+from butwait.transforms.verify import Check
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,11 @@ def continuation_request(
 
 
 async def sample_question(
-    question: Question, sampler: Sampler, plan: AskPlan, n: int | None = None
+    question: Question,
+    sampler: Sampler,
+    plan: AskPlan,
+    n: int | None = None,
+    verifier: Verifier | None = None,
 ) -> Outcome:
     """Sample, verify and continue one question.
 
@@ -129,6 +134,7 @@ async def sample_question(
         sampler: Engine, with its cache.
         plan: Parameters.
         n: Samples, where it is not the recipe's (recordings hold what they hold).
+        verifier: Shared by the questions that are asked at the same time.
 
     Raises:
         SamplerError: The engine is gone; a refused request is a dead letter instead.
@@ -139,12 +145,13 @@ async def sample_question(
     except RequestRefused as refusal:
         return Outcome((), _refused(question, request, range(request.n), refusal))
     places = [Place(completion.index) for completion in completions]
-    samples = await _grade(question, sampler, plan, request, completions, places)
+    verifier = verifier or Verifier(plan.deadline_s)
+    samples = await _grade(question, sampler, plan, request, completions, places, verifier)
     if plan.but_wait is None:
         return Outcome(tuple(samples), ())
     chains = await asyncio.gather(
         *(
-            _continue(question, sampler, plan, request, source, place)
+            _continue(question, sampler, plan, request, source, place, verifier)
             for place, source in enumerate(pick_sources(samples, plan.but_wait, plan.run_seed))
         )
     )
@@ -160,6 +167,7 @@ async def _continue(
     base: SampleRequest,
     source: Trajectory,
     place: int,
+    verifier: Verifier,
 ) -> Outcome:
     """Continue one thought ``n_waits`` times; a refusal or a text that cannot go on ends it."""
     assert plan.but_wait is not None
@@ -176,7 +184,7 @@ async def _continue(
         except RequestRefused as refusal:
             return Outcome(tuple(done), _refused(question, request, [place], refusal))
         here = Place(place, parent.id, between)
-        [parent] = await _grade(question, sampler, plan, request, [completion], [here])
+        [parent] = await _grade(question, sampler, plan, request, [completion], [here], verifier)
         done.append(parent)
         text = join_continuation(before, between, completion.text)
     return Outcome(tuple(done), ())
@@ -189,19 +197,18 @@ async def _grade(
     request: SampleRequest,
     completions: Sequence[Completion],
     places: Sequence[Place],
+    verifier: Verifier,
 ) -> list[Trajectory]:
     """Verify completions of one request and make their records.
 
-    All of them in one thread call: a hop a sample cost more than most checks. A continuation is
-    judged by its own text: with its parent's before it, one that comes to no answer would be
-    credited with its parent's.
+    A continuation is judged by its own text: with its parent's before it, one that comes to no
+    answer would be credited with its parent's.
     """
     checks = [
         Check(question.gold, c.text, question.problem, finish_reason=c.finish_reason)
         for c in completions
     ]
-    limits = Limits(worker_s=plan.deadline_s)
-    verdicts = await asyncio.to_thread(verify_many, checks, limits=limits)
+    verdicts = await verifier.verify(checks)
     return [
         _record(question, sampler.identity, plan, request, completion, place, verdict)
         for completion, place, verdict in zip(completions, places, verdicts, strict=True)

@@ -22,7 +22,7 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from butwait.pipelines.cache import Place, open_cache
-from butwait.pipelines.cached import CachedSampler, NotCached
+from butwait.pipelines.cached import CachedSampler, NotCached, SharedCache
 from butwait.pipelines.engines import Engine, OpenEngine
 from butwait.pipelines.failures import reported
 from butwait.pipelines.progress import StageProgress, StatusFile
@@ -30,6 +30,7 @@ from butwait.pipelines.run_folder import RunFolder, StageRecord
 from butwait.pipelines.search.spool import TreeSpool
 from butwait.pipelines.stages.beam_run import run_pipeline
 from butwait.pipelines.stages.sample_question import AskPlan, Outcome, sample_question
+from butwait.pipelines.stages.verifier import Verifier
 from butwait.pipelines.tables import (
     count_row_groups,
     count_rows,
@@ -94,6 +95,8 @@ class SampleBlocks(beam.DoFn):  # type: ignore[misc]
         self._thread.start()
         with reported(self._plan.run.status):
             self._cache = open_cache(self._plan.cache)
+        self._shared_cache = SharedCache(self._cache)
+        self._verifier = Verifier(self._plan.ask.deadline_s)
         self._open = OpenEngine(self._plan.engine)
         self._searcher = None
         if self._plan.search is not None:
@@ -160,7 +163,7 @@ class SampleBlocks(beam.DoFn):  # type: ignore[misc]
 
     async def _sample_block(self, block: Block) -> str | None:
         shard = self._plan.run.question_shards()[block.shard]
-        questions = list(read_records(shard, Question, [block.group]))
+        questions = await asyncio.to_thread(self._read, shard, block.group)
         sampler = self._sampler(block)
         spool = self._spool(block)
         try:
@@ -174,14 +177,14 @@ class SampleBlocks(beam.DoFn):  # type: ignore[misc]
         if spool is not None:
             # Before the fragment that says that the block is done.
             spool.write(question.id for question in questions)
-        self._write(block, [task.result() for task in tasks])
+        await asyncio.to_thread(self._write, block, [task.result() for task in tasks])
         return block.name
 
     def _sampler(self, block: Block) -> Sampler:
         engine = self._open.sampler(block.shard)
         if engine is not None and self._plan.engine.recordings is not None:
             return engine  # recordings are on disk already
-        return CachedSampler(engine, self._cache, self._plan.engine.identity)
+        return CachedSampler(engine, self._shared_cache, self._plan.engine.identity)
 
     def _spool(self, block: Block) -> TreeSpool | None:
         if self._searcher is None:
@@ -192,10 +195,13 @@ class SampleBlocks(beam.DoFn):  # type: ignore[misc]
     async def _one(
         self, question: Question, sampler: Sampler, block: Block, spool: TreeSpool | None
     ) -> Outcome:
-        outcome, letters = await asyncio.gather(
-            self._sample(question, sampler, block), self._search(question, spool)
-        )
-        outcome = Outcome(outcome.trajectories, (*outcome.letters, *letters))
+        if spool is None:
+            outcome = await self._sample(question, sampler, block)
+        else:
+            outcome, letters = await asyncio.gather(
+                self._sample(question, sampler, block), self._search(question, spool)
+            )
+            outcome = Outcome(outcome.trajectories, (*outcome.letters, *letters))
         self._watch(outcome)
         self._status.add(questions=1, failed=len(outcome.letters))
         return outcome
@@ -207,7 +213,7 @@ class SampleBlocks(beam.DoFn):  # type: ignore[misc]
         n_asked = n or self._plan.ask.sampling.n
         self._status.add(in_flight=n_asked)
         try:
-            outcome = await sample_question(question, sampler, self._plan.ask, n)
+            outcome = await sample_question(question, sampler, self._plan.ask, n, self._verifier)
         finally:
             self._status.add(in_flight=-n_asked)
         verdicts: Counter[str] = Counter(t.verdict for t in outcome.trajectories)
@@ -216,10 +222,9 @@ class SampleBlocks(beam.DoFn):  # type: ignore[misc]
         self._status.add(tokens=tokens, cached=cached, **verdicts)
         return outcome
 
-    async def _search(self, question: Question, spool: TreeSpool | None) -> tuple[DeadLetter, ...]:
+    async def _search(self, question: Question, spool: TreeSpool) -> tuple[DeadLetter, ...]:
         """Search, keep the tree, and return a letter where it has no solution."""
-        if self._searcher is None or spool is None:
-            return ()
+        assert self._searcher is not None
         found = await self._searcher.search(question)
         await asyncio.to_thread(spool.keep, found.tree)
         usage = found.tree.usage
@@ -241,6 +246,9 @@ class SampleBlocks(beam.DoFn):  # type: ignore[misc]
                 f"{most} questions in a row failed, the last with {foreign[0].reason} "
                 f"({foreign[0].detail}); look at the server, then run the same command again"
             )
+
+    def _read(self, shard: Path, group: int) -> list[Question]:
+        return list(read_records(shard, Question, [group]))
 
     def _write(self, block: Block, outcomes: Sequence[Outcome]) -> None:
         run = self._plan.run

@@ -9,7 +9,7 @@ solution's steps.
 
 from __future__ import annotations
 
-from butwait.transforms.verify.batch import verify_each, verify_many
+from butwait.transforms.verify.batch import verify_each, verify_many, verify_quick
 from butwait.transforms.verify.check import Check, canonical, compare, verify
 from butwait.transforms.verify.explain import Explanation, explain
 from butwait.transforms.verify.limits import DEFAULT, VERIFIER_VERSION, Limits
@@ -31,5 +31,6 @@ __all__ = [
     "verify",
     "verify_each",
     "verify_many",
+    "verify_quick",
     "warm_workers",
 ]
