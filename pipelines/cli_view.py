@@ -60,11 +60,11 @@ def view(
     from butwait.evals.view.server import ViewServer
 
     server = ViewServer(_find_opener(target, config, shards), port)
-    print(server.url, flush=True)  # noqa: T201
-    say("serving on this machine only; Ctrl-C ends it")
-    if browser and not _open_browser(server.url):
-        say("no browser could be opened: open the link yourself")
     try:
+        print(server.url, flush=True)  # noqa: T201
+        say("serving on this machine only; Ctrl-C ends it")
+        if browser and not _open_browser(server.url):
+            say("no browser could be opened: open the link yourself")
         server.serve_forever(poll_interval=0.2)
     except KeyboardInterrupt:
         say("ended")

@@ -109,12 +109,12 @@ def test_length_and_pass_rate_are_closed_ranges(view: View) -> None:
 def test_a_condition_that_makes_no_sense_is_refused_with_a_reason(view: View) -> None:
     rows = view.find("rows/default")
     for asked in ({"length_min": ["many"]}, {"pass_max": ["nan"]}):
-        with pytest.raises(ConfigError, match="no .*number"):
+        with pytest.raises(ConfigError, match=r"no .*number"):
             read_filter(asked, rows)
     with pytest.raises(ConfigError, match="no pass rates"):
         read_filter({"pass_min": ["1"]}, view.find("questions"))
     for text in ("x", "9.9", "0.-1", "1" * 50):
-        with pytest.raises(ConfigError, match="begin again|have changed"):
+        with pytest.raises(ConfigError, match=r"begin again|have changed"):
             read_cursor(text, rows)
     with pytest.raises(ConfigError, match="there are rows/default"):
         view.find("rows/other")
@@ -246,5 +246,3 @@ def test_memory_does_not_grow_with_the_dataset(tmp_path: Path) -> None:
     large = measure(write_many(tmp_path / "large", 200_000))
     assert large["rows"] == 200_000 and large["hits"] == 4
     assert large["peak_kib"] - small["peak_kib"] < 48 * 1024, (small, large)
-
-

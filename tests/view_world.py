@@ -23,7 +23,7 @@ BLOCK = 4
 N_QUESTIONS = 24
 N_SAMPLES = 4
 LONG = "Let $x_{1} = \\frac{1}{2}$ and go on with \\(y^2\\). " * 1200
-SCRIPT = "<script>window.hacked = true</script><img src=x onerror=\"window.hacked = true\">"
+SCRIPT = '<script>window.hacked = true</script><img src=x onerror="window.hacked = true">'
 BROKEN = "\\(\\frac{1}{\\) and $\\undefinedmacro{2}$ and $$\\begin{array} x$$"
 ARABIC = "احسب مجموع العددين ثلاثة وأربعة \u202e ثم اكتب الجواب"
 
@@ -191,7 +191,9 @@ def write_many(folder: Path, n_rows: int, n_shards: int = 4) -> Path:
         path = folder / f"train-{shard:05d}-of-{n_shards:05d}.parquet"
         with pq.ParquetWriter(path, _many_schema()) as writer:
             for start in range(shard * size, (shard + 1) * size, 2000):
-                rows = [_one_of_many(i) for i in range(start, min(start + 2000, (shard + 1) * size))]
+                rows = [
+                    _one_of_many(i) for i in range(start, min(start + 2000, (shard + 1) * size))
+                ]
                 table = pa.Table.from_pylist(rows, schema=_many_schema())
                 writer.write_table(table, row_group_size=500)
     return folder

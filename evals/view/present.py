@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from butwait.evals.view.collections import ROWS, TREES, Collection, View
+from butwait.evals.view.collections import ROWS, TRAJECTORIES, TREES, Collection, View
 from butwait.evals.view.rows import find_question, find_sample, find_tree, has_samples, read_row
 from butwait.evals.view.texts import question_of, texts_of
 
@@ -46,7 +46,7 @@ def present_row(view: View, collection: Collection, shard: str, number: int) -> 
     known = find_question(view, collection, shard, question_id) if question_id else None
     parents = _parents(row)
     sample = _last_parent(view, parents, shard) if collection.name.startswith(ROWS) else None
-    return clean(
+    found: dict[str, Any] = clean(
         {
             "collection": collection.name,
             "kind": kind,
@@ -54,7 +54,7 @@ def present_row(view: View, collection: Collection, shard: str, number: int) -> 
             "row": number,
             "id": row.get("id") or question_id or f"row {number}",
             "question_id": question_id,
-            "question": question_of(row) or (known or {}).get("problem"),
+            "question": question_of(kind, row) or (known or {}).get("problem"),
             "texts": texts_of(kind, row),
             "facts": _facts(row, known, sample),
             "provenance": _provenance(row),
@@ -62,6 +62,7 @@ def present_row(view: View, collection: Collection, shard: str, number: int) -> 
             "notes": _notes(row, kind),
         }
     )
+    return found
 
 
 def _text(value: Any) -> str:
@@ -82,7 +83,7 @@ def _last_parent(view: View, parents: list[str], shard: str) -> dict[str, Any] |
     question, is_node, node = parents[-1].rpartition("-node-")
     if not is_node:
         place = find_sample(view, parents[-1], shard)
-        samples = view.find("trajectories") if place else None
+        samples = view.find(TRAJECTORIES) if place else None
         return read_row(samples, *place) if samples and place else None
     place = find_tree(view, question, shard)
     if place is None or not node.isdecimal():
@@ -140,13 +141,13 @@ def _links(
         if place is not None:
             label = f"Parent {parent.removeprefix(question_id).strip('-')}"
             links.append(
-                {"label": label, "collection": "trajectories", "shard": place[0], "row": place[1]}
+                {"label": label, "collection": TRAJECTORIES, "shard": place[0], "row": place[1]}
             )
-    if has_samples(view) and collection.layout.kind != "cell":
-        links.append(
-            {"label": "All samples of the question", "collection": "trajectories",
-             "question": question_id}
-        )  # fmt: skip
+    # Of a cell the other samples of the problem stand in the same file.
+    of_samples = collection.name if collection.layout.kind == "cell" else TRAJECTORIES
+    if has_samples(view) or collection.layout.kind == "cell":
+        label = "All samples of the question"
+        links.append({"label": label, "collection": of_samples, "question": question_id})
     return links
 
 

@@ -20,7 +20,7 @@ from butwait.evals.view.joins import question_block
 from butwait.evals.view.shards import UNREADABLE, Shard, one_line
 from butwait.schemas.errors import ConfigError
 
-_BATCH = 32
+_BATCH = 16
 _LOOK_UP_S = 2.0
 """Longest search for what belongs to a row; its shard is looked at first."""
 Row = dict[str, Any]
@@ -48,7 +48,6 @@ def read_row(collection: Collection, shard_name: str, number: int) -> Row:
 def _read(shard: Shard, group: int, offset: int) -> Row:
     try:
         with shard.opened() as reader:
-            # Short batches of one short column would not align with those of long ones.
             for batch in reader.batches(group, list(shard.leaves), _BATCH):
                 if offset < batch.num_rows:
                     row: Row = batch.slice(offset, 1).to_pylist()[0]

@@ -30,7 +30,8 @@ from butwait.schemas.errors import ConfigError
 
 PAGE_ROWS = 50
 SCAN_S = 0.8
-_BATCH = 64
+_BATCH = 256
+_BATCH_TREES = 16  # a tree may hold tens of thousands of nodes
 _LABEL = 240
 
 
@@ -149,10 +150,11 @@ class _Look:
         mask[:skip] = False
         if not mask.any():
             return start + n_rows
-        offset = 0
+        offset: int = 0
         paths = [*text_paths(self.wanted, self.collection), *self._shown()]
-        for batch in self.reader.batches(group, paths, _BATCH):
-            end = offset + batch.num_rows
+        size = _BATCH_TREES if self.collection.layout.kind == "tree" else _BATCH
+        for batch in self.reader.batches(group, paths, size):
+            end = offset + int(batch.num_rows)
             if end > skip and mask[offset:end].any():
                 full_at = self._take(batch, mask[offset:end], start + offset)
                 if full_at is not None:

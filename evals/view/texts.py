@@ -35,11 +35,14 @@ def cut_spans(text: str, spans: Any) -> list[Part]:
     parts: list[Part] = []
     at = 0
     for span in spans if isinstance(spans, list) else []:
-        start, end, role = (span or {}).get("start"), (span or {}).get("end"), span.get("role")
-        fits = isinstance(start, int) and isinstance(end, int) and at <= start < end <= len(text)
-        if not fits or role not in ROLES:
+        if not isinstance(span, dict) or span.get("role") not in ROLES:
             continue
-        parts += [_part(text[at:start]), _part(text[start:end], role)]
+        start, end = span.get("start"), span.get("end")
+        if not isinstance(start, int) or not isinstance(end, int):
+            continue
+        if not at <= start < end <= len(text):
+            continue
+        parts += [_part(text[at:start]), _part(text[start:end], span["role"])]
         at = end
     parts.append(_part(text[at:]))
     return [part for part in parts if part["text"]]
@@ -55,12 +58,12 @@ def texts_of(kind: str, row: Row) -> list[Text]:
     return make(row) if make else _other(row)
 
 
-def question_of(row: Row) -> str | None:
+def question_of(kind: str, row: Row) -> str | None:
     """Return the question that a row carries."""
+    if kind == "steps" and isinstance(row.get("prompt"), str):
+        return str(row["prompt"])
     for name in ("prompt", "messages"):
         value = row.get(name)
-        if isinstance(value, str) and value and name == "prompt":
-            return value
         if isinstance(value, list):
             asked = [m for m in value if isinstance(m, dict) and m.get("role") == "user"]
             if asked:

@@ -59,7 +59,7 @@ def present_tree(
         ends = [p.rpartition("-node-")[2] for p in row.pop("parents")]
         row["nodes"] = _path(drawn, [places[int(e)] for e in ends if e.isdecimal()
                                      and int(e) < len(places)])  # fmt: skip
-    return clean(
+    picture: dict[str, Any] = clean(
         {
             "id": question_id,
             "question": question.get("problem"),
@@ -67,16 +67,18 @@ def present_tree(
             "n_nodes": len(nodes),
             "n_drawn": min(len(nodes), MOST_NODES),
             "nodes": [_node(i, line, places, selected) for i, line in enumerate(drawn)],
-            "selected": places[selected] if _is_place(selected, places) else None,
+            "selected": _find_place(selected, places),
             "rows": rows,
             "votes": (tree.get("votes") or [])[:20],
             "about": _about(tree),
         }
     )
+    return picture
 
 
-def _is_place(value: Any, places: Sequence[int]) -> bool:
-    return isinstance(value, int) and 0 <= value < len(places)
+def _find_place(node: Any, places: Sequence[int]) -> int | None:
+    """Return where a node is drawn; None where it is not."""
+    return places[node] if isinstance(node, int) and 0 <= node < len(places) else None
 
 
 def _draw(nodes: Sequence[Mapping[str, Any]], merge: bool) -> tuple[list[_Drawn], list[int]]:
@@ -117,7 +119,8 @@ def _place(drawn: list[_Drawn]) -> None:
             drawn[i].y = at
             at += 1
     for i in range(len(drawn) - 1, -1, -1):
-        if below := children.get(i):
+        below = children.get(i, [])
+        if below:
             drawn[i].y = (drawn[below[0]].y + drawn[below[-1]].y) / 2
 
 
@@ -153,7 +156,7 @@ def _node(i: int, line: _Drawn, places: Sequence[int], selected: Any) -> dict[st
         "verdict": verdicts.most_common(1)[0][0] if verdicts else None,
         "extracted": first.get("extracted"),
         "dead": not line.is_alive,
-        "selected": _is_place(selected, places) and places[selected] == i,
+        "selected": _find_place(selected, places) == i,
     }
 
 

@@ -150,7 +150,11 @@ function onKey(event) {
 function listen() {
   addEventListener("hashchange", refresh);
   addEventListener("keydown", onKey);
-  list.onOpen((row) => go({ row }));
+  list.onOpen((row) => {
+    go({ row });
+    // In a narrow window the row stands below the list.
+    if (matchMedia("(max-width: 760px)").matches) byId("reader").scrollIntoView();
+  });
   byId("collection").addEventListener("change", (event) => go({ collection: event.target.value, filter: {}, row: null }));
   const apply = () => go({ filter: list.readFilter(state), row: null });
   byId("filter").addEventListener("submit", (event) => { event.preventDefault(); apply(); });

@@ -37,7 +37,7 @@ function pickRow(tree, nodes) {
 function tools(tree, state, actions) {
   const rows = tree.rows.filter((row) => row.nodes.length);
   const pick = element("select", { id: "tree-row", onchange: (event) => {
-    shown.row = rows[Number(event.target.value)] || null;
+    shown.row = event.target.value === "" ? null : rows[Number(event.target.value)];
     draw(byId("reader").querySelector(".tree-box"));
   } }, element("option", { value: "" }, "no row"), ...rows.map((row, i) => element("option",
     { value: i, selected: row === shown.row }, `${row.collection}: ${row.id}`)));
@@ -88,7 +88,7 @@ function box(node, onPath) {
   const score = node.score === null ? "–" : node.score.toFixed(3);
   const times = node.n > 1 ? ` ×${node.n}` : "";
   const group = vector("g", {
-    transform: `translate(${node.x * WIDE + 8} ${node.y * HIGH + 8})`, class: kinds.join(" ").trim(), role: "button", tabindex: "-1",
+    transform: `translate(${node.x * WIDE + 8} ${node.y * HIGH + 8})`, class: kinds.filter(Boolean).join(" "), role: "button", tabindex: "-1",
     "data-node": node.id, "aria-label": `step ${node.x + 1}: ${text.slice(0, 100)}. Score ${score}. ${fates(node)}${node.dead ? ", dead branch" : ""}${onPath.has(node.id) ? ", became the row" : ""}`,
   },
   vector("rect", { class: "box", rx: 6, ...BOX }),
