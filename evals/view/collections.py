@@ -79,8 +79,8 @@ def open_view(path: Path) -> View:
         return View(path.name, (collection,), tuple(_tell_versions([collection])))
     if not path.is_dir():
         raise ConfigError(
-            f"{path} is neither a run folder nor a file, and no name of a dataset on the Hub "
-            "(owner/name)"
+            f"{path} is neither a run folder nor a file: nothing is there (a dataset on the Hub is "
+            "named owner/name)"
         )
     notes: list[str] = []
     if (path / "cells").is_dir():

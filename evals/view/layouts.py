@@ -29,6 +29,8 @@ class Layout:
 
 _PROVENANCE = {"transform": "provenance.transform", "source": "provenance.source"}
 _IDS = ("id", "question_id")
+_TELLING = ("question", "problem", "prompt", "instruction", "input", "text", "content", "message")
+"""Columns of unknown datasets that tell rows apart better than the first one."""
 
 LAYOUTS = (
     Layout(
@@ -149,5 +151,6 @@ def find_layout(columns: Collection[str], leaves: Collection[str]) -> Layout:
             rate = rate if rate and (rate[0] == "@" or rate in leaves) else None
             return replace(layout, choices=here, rate=rate)
     paths = tuple(leaves)
+    label = (*(name for name in _TELLING if name in columns), *paths)
     choices = {name: name for name in ("verdict", "source", "transform") if name in columns}
-    return Layout("other", frozenset(), paths, paths, choices=choices, question="id")
+    return Layout("other", frozenset(), label, paths, choices=choices, question="id")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
 
 from butwait.evals.view.collections import ROWS, TRAJECTORIES, TREES, Collection, View
 from butwait.evals.view.rows import find_question, find_sample, find_tree, has_samples, read_row
-from butwait.evals.view.texts import question_of, texts_of
+from butwait.evals.view.texts import other_texts, question_of, texts_of
 
 _SAFE_INTEGER = 2**53 - 1
 _SHOWN_VALUE = 4000
@@ -46,6 +47,7 @@ def present_row(view: View, collection: Collection, shard: str, number: int) -> 
     known = find_question(view, collection, shard, question_id) if question_id else None
     parents = _parents(row)
     sample = _last_parent(view, parents, shard) if collection.name.startswith(ROWS) else None
+    others = other_texts(_rest(row, kind))
     found: dict[str, Any] = clean(
         {
             "collection": collection.name,
@@ -55,9 +57,9 @@ def present_row(view: View, collection: Collection, shard: str, number: int) -> 
             "id": row.get("id") or question_id or f"row {number}",
             "question_id": question_id,
             "question": question_of(kind, row) or (known or {}).get("problem"),
-            "texts": texts_of(kind, row),
+            "texts": [*texts_of(kind, row), *others],
             "facts": _facts(row, known, sample),
-            "provenance": _provenance(row),
+            "provenance": _provenance(row, kind, {text["title"] for text in others}),
             "links": _links(view, collection, shard, question_id, parents),
             "notes": _notes(row, kind),
         }
@@ -105,14 +107,18 @@ def _facts(
     return [[name, label, found[name]] for name, label in _FACTS.items() if name in found]
 
 
-def _provenance(row: Mapping[str, Any]) -> list[list[Any]]:
+def _rest(row: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """The columns that are neither a fact nor one of the layout's texts."""
+    texts = set() if kind == "other" else _TEXTS
+    return {n: v for n, v in row.items() if n not in texts and n not in _FACTS and n not in _IDS}
+
+
+def _provenance(row: Mapping[str, Any], kind: str, shown: set[str]) -> list[list[Any]]:
     flat: dict[str, Any] = {}
-    for name, value in row.items():
-        if name in _TEXTS or name in _FACTS or name in _IDS:
-            continue
+    for name, value in _rest(row, kind).items():
         if isinstance(value, dict):
             flat |= value
-        else:
+        elif name not in shown:
             flat[name] = value
     return [[name, _show(value)] for name, value in flat.items() if value not in (None, "", [])]
 
@@ -120,7 +126,9 @@ def _provenance(row: Mapping[str, Any]) -> list[list[Any]]:
 def _show(value: Any) -> Any:
     if isinstance(value, list):
         value = ", ".join(str(item) for item in value[:200])
-    return value[:_SHOWN_VALUE] if isinstance(value, str) else value
+    if isinstance(value, str):
+        return value[:_SHOWN_VALUE] if value.strip() else json.dumps(value)
+    return value
 
 
 def _links(

@@ -11,6 +11,8 @@ from typing import Any
 
 MOST_CHARACTERS = 200_000
 """Of one text; the rest is said to be there."""
+_LONG = 120
+"""Characters from which on a column of no known meaning is a text."""
 ROLES = ("path", "wrong_branch", "transition", "answer")
 Part = dict[str, Any]
 Text = dict[str, Any]
@@ -55,7 +57,7 @@ def _part(text: Any, role: str | None = None, **more: Any) -> Part:
 def texts_of(kind: str, row: Row) -> list[Text]:
     """Return the texts of a row, the main one first."""
     make = _MAKERS.get(kind)
-    return make(row) if make else _other(row)
+    return make(row) if make else []
 
 
 def question_of(kind: str, row: Row) -> str | None:
@@ -143,10 +145,11 @@ def _one(title: str, *names: str) -> Any:
     return make
 
 
-def _other(row: Row) -> list[Text]:
+def other_texts(row: Row) -> list[Text]:
+    """Return the columns that are texts or lists of messages, titled by their names."""
     texts = []
     for name, value in row.items():
-        if isinstance(value, str) and len(value) > 60:
+        if isinstance(value, str) and len(value) > _LONG:
             texts.append(make_text(name, [_part(value)]))
         elif isinstance(value, list) and value and isinstance(value[0], dict | str):
             texts.append(make_text(name, _turns(value)))

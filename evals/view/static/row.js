@@ -37,7 +37,7 @@ function buttons(row, actions) {
 
 function textBlock(text) {
   const roles = [...new Set(text.parts.map((part) => part.role).filter((role) => role))];
-  const block = element("div", { class: "text", dir: "auto" }, ...text.parts.map(partElement));
+  const block = element("div", { class: "text", dir: "auto" }, ...text.parts.map((part) => partElement(part, roles.length > 0)));
   return [element("h3", {}, `${text.title} · ${plural(text.length, "character")}`),
     roles.length > 1 ? legend(roles) : null, block,
     text.cut ? element("p", { class: "notice" }, `The text goes on: it has ${plural(text.length, "character")}.`) : null,
@@ -49,10 +49,10 @@ function legend(roles) {
     ...roles.map((role) => element("li", {}, element("span", { "data-role": role }, ROLES[role] || role)))));
 }
 
-function partElement(part) {
+function partElement(part, isLabelled) {
   const isStep = part.note !== undefined;
   return element("span", {
-    "data-role": part.role, class: [part.role ? "" : "plain", isStep ? "step" : ""].join(" ").trim() || null,
+    "data-role": part.role, class: [part.role || !isLabelled ? "" : "plain", isStep ? "step" : ""].join(" ").trim() || null,
     title: part.role ? ROLES[part.role] : null,
   }, isStep && part.note ? element("span", { class: "note" }, ...visible(part.note)) : null, ...withMaths(part.text));
 }
@@ -68,8 +68,9 @@ function aside(row) {
   }
   const place = element("dl", { class: "origin" }, element("dt", {}, "file"), element("dd", {}, row.shard),
     element("dt", {}, "row"), element("dd", {}, String(row.row)));
-  return element("aside", { "aria-label": "Answers and provenance" }, element("h3", {}, "Answers"), facts,
-    element("h3", {}, "Provenance"), origin, element("h3", {}, "Place"), place);
+  return element("aside", { "aria-label": "Answers and provenance" },
+    row.facts.length ? element("h3", {}, "Answers") : null, facts,
+    row.provenance.length ? element("h3", {}, "Provenance") : null, origin, element("h3", {}, "Place"), place);
 }
 
 function factValue(name, value) {
