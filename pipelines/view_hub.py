@@ -54,7 +54,7 @@ def fetch_dataset(
         sha = str(info.sha)
         name, by_split = _list_files(info.id, config, sha)
         wanted = [(split, file) for split, files in by_split.items() for file in files]
-        _check_formats(repo_id, [file for _, file in wanted])
+        _check_formats(repo_id, wanted)
         left = wanted[:most_files]
         sizes = {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or ()}
         n_bytes = sum(sizes.get(file, 0) for _, file in left)
@@ -63,8 +63,8 @@ def fetch_dataset(
             f"{n_bytes / 1e6:.1f} MB, into the Hub's cache"
         )
         found: dict[str, list[tuple[str, Path]]] = {}
-        for number, (split, file) in enumerate(left, 1):
-            say(f"{number}/{len(left)} {file} ({sizes.get(file, 0) / 1e6:.1f} MB)")
+        for split, file in left:
+            say(f"{file} ({sizes.get(file, 0) / 1e6:.1f} MB)")
             path = hf_hub_download(info.id, file, repo_type="dataset", revision=sha)
             found.setdefault(f"{name}/{split}", []).append((file, Path(path)))
     return Fetched(f"{info.id} at {sha[:12]}", found)
@@ -87,10 +87,10 @@ def _list_files(repo_id: str, config: str | None, sha: str) -> tuple[str, dict[s
     }
 
 
-def _check_formats(repo_id: str, files: Sequence[str]) -> None:
+def _check_formats(repo_id: str, files: Sequence[tuple[str, str]]) -> None:
     if not files:
         raise SourceError(f"{repo_id} holds no data files")
-    other = [file for file in files if not file.endswith(_SHOWN)]
+    other = [file for _, file in files if not file.endswith(_SHOWN)]
     if other:
         raise SourceError(
             f"{repo_id} holds {other[0]}; only {' and '.join(_SHOWN)} files can be looked at"

@@ -186,6 +186,11 @@ def test_a_tree_is_drawn_with_dead_branches_grey_and_the_row_marked(
     assert page.locator("path.row").count() == 2
     page.get_by_label("equal steps as one").uncheck()
     eventually(page, "document.querySelectorAll('g[data-node]').length === 5")
+    width = page.locator(".tree-box svg").bounding_box()["width"]
+    page.get_by_label("Size").select_option("60")
+    assert page.locator(".tree-box svg").bounding_box()["width"] == pytest.approx(
+        0.6 * width, abs=1
+    )
     page.get_by_label("Path of row").select_option("")
     assert page.locator("g.row").count() == 0
 

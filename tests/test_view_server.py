@@ -73,7 +73,7 @@ def ask(server: ViewServer, name: str, **parameters: Any) -> Any:
 
 def test_only_the_whole_link_is_answered(server: ViewServer) -> None:
     assert request(server, f"/{server.token}/")[0] == 200
-    for path in ("/", "/index.html", "/api/overview", f"/{server.token[:-1]}/", "/%c3%a9/x"):
+    for path in ("/", "/index.html", "/api/overview", f"/{server.token[:-1]}/", "/%c3%a9/x", "*"):
         status, _, body = request(server, path)
         assert status == 403, path
         assert b"whole link" in body

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from butwait.evals.view.collections import ROWS, TRAJECTORIES, TREES, Collection, View
-from butwait.evals.view.rows import find_question, find_sample, find_tree, has_samples, read_row
+from butwait.evals.view.rows import find_question, find_samples, find_tree, has_samples, read_row
 from butwait.evals.view.texts import other_texts, question_of, texts_of
 
 _SAFE_INTEGER = 2**53 - 1
@@ -33,6 +33,9 @@ _TEXTS = {
     "values", "scores", "n_rollouts", "text", "problem", "solution", "excerpt", "nodes",
 }  # fmt: skip
 _IDS = {"id", "question_id", "schema_version"}
+_MOST_PARENTS = 20
+Places = Mapping[str, tuple[str, int]]
+"""Shard and row by the id of a sample."""
 
 
 def present_row(view: View, collection: Collection, shard: str, number: int) -> dict[str, Any]:
@@ -45,8 +48,10 @@ def present_row(view: View, collection: Collection, shard: str, number: int) -> 
     kind = collection.layout.kind
     question_id = _text(row.get(collection.layout.question))
     known = find_question(view, collection, shard, question_id) if question_id else None
-    parents = _parents(row)
-    sample = _last_parent(view, parents, shard) if collection.name.startswith(ROWS) else None
+    parents = _parents(row)[-_MOST_PARENTS:]
+    places = find_samples(view, [p for p in parents if "-node-" not in p], shard)
+    is_published = collection.name.startswith(ROWS)
+    final = _final_parent(view, parents, places, shard) if is_published else None
     others = other_texts(_rest(row, kind))
     found: dict[str, Any] = clean(
         {
@@ -58,9 +63,9 @@ def present_row(view: View, collection: Collection, shard: str, number: int) -> 
             "question_id": question_id,
             "question": question_of(kind, row) or (known or {}).get("problem"),
             "texts": [*texts_of(kind, row), *others],
-            "facts": _facts(row, known, sample),
+            "facts": _facts(row, known, final),
             "provenance": _provenance(row, kind, {text["title"] for text in others}),
-            "links": _links(view, collection, shard, question_id, parents),
+            "links": _links(view, collection, shard, question_id, parents, places),
             "notes": _notes(row, kind),
         }
     )
@@ -78,20 +83,18 @@ def _parents(row: Mapping[str, Any]) -> list[str]:
     return [*found, row["parent_id"]] if isinstance(row.get("parent_id"), str) else found
 
 
-def _last_parent(view: View, parents: list[str], shard: str) -> dict[str, Any] | None:
+def _final_parent(
+    view: View, parents: list[str], places: Places, shard: str
+) -> dict[str, Any] | None:
     """The sample or leaf that a row's final answer comes from, with its verdict."""
     if not parents:
         return None
-    question, is_node, node = parents[-1].rpartition("-node-")
-    if not is_node:
-        place = find_sample(view, parents[-1], shard)
-        samples = view.find(TRAJECTORIES) if place else None
-        return read_row(samples, *place) if samples and place else None
-    place = find_tree(view, question, shard)
-    if place is None or not node.isdecimal():
-        return None
-    nodes = read_row(view.find(TREES), *place).get("nodes") or []
-    return dict(nodes[int(node)]) if int(node) < len(nodes) else None
+    if parents[-1] in places:
+        return read_row(view.find(TRAJECTORIES), *places[parents[-1]])
+    question, _, node = parents[-1].rpartition("-node-")
+    place = find_tree(view, question, shard) if node.isdecimal() else None
+    nodes = read_row(view.find(TREES), *place).get("nodes") or [] if place else []
+    return dict(nodes[int(node)]) if node.isdecimal() and int(node) < len(nodes) else None
 
 
 def _facts(
@@ -132,7 +135,12 @@ def _show(value: Any) -> Any:
 
 
 def _links(
-    view: View, collection: Collection, shard: str, question_id: str, parents: list[str]
+    view: View,
+    collection: Collection,
+    shard: str,
+    question_id: str,
+    parents: list[str],
+    places: Places,
 ) -> list[dict[str, Any]]:
     if view.run is None or not question_id:
         return []
@@ -144,13 +152,11 @@ def _links(
             {"label": "Search tree", "collection": TREES, "shard": tree[0], "row": tree[1],
              "nodes": nodes}
         )  # fmt: skip
-    for parent in parents[:20]:
-        place = None if "-node-" in parent else find_sample(view, parent, shard)
-        if place is not None:
+    for parent in parents:
+        if parent in places:
             label = f"Parent {parent.removeprefix(question_id).strip('-')}"
-            links.append(
-                {"label": label, "collection": TRAJECTORIES, "shard": place[0], "row": place[1]}
-            )
+            at = places[parent]
+            links.append({"label": label, "collection": TRAJECTORIES, "shard": at[0], "row": at[1]})
     # Of a cell the other samples of the problem stand in the same file.
     of_samples = collection.name if collection.layout.kind == "cell" else TRAJECTORIES
     if has_samples(view) or collection.layout.kind == "cell":

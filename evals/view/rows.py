@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from butwait.evals.view.collections import (
@@ -85,10 +85,15 @@ def find_tree(view: View, question_id: str, shard: str = "") -> tuple[str, int] 
     return next(_places(trees, "question_id", question_id, shard), None) if trees else None
 
 
-def find_sample(view: View, sample_id: str, shard: str = "") -> tuple[str, int] | None:
-    """Find the place of a trajectory."""
+def find_samples(view: View, ids: Sequence[str], shard: str = "") -> dict[str, tuple[str, int]]:
+    """Find the places of trajectories, in one pass; what is not found in time is left out."""
     samples = next((c for c in view.collections if c.name == TRAJECTORIES), None)
-    return next(_places(samples, "id", sample_id, shard), None) if samples else None
+    found: dict[str, tuple[str, int]] = {}
+    for name, number, sample_id in _find(samples, "id", ids, shard) if samples and ids else ():
+        found.setdefault(sample_id, (name, number))
+        if len(found) == len(set(ids)):
+            break
+    return found
 
 
 def has_samples(view: View) -> bool:
@@ -108,7 +113,9 @@ def rows_of_question(view: View, question_id: str, shard: str) -> Iterator[Row]:
     for collection in view.collections:
         if not collection.name.startswith(ROWS):
             continue
-        for name, number in _places(collection, "question_id", question_id, shard, only_same=True):
+        for name, number, _ in _find(
+            collection, "question_id", [question_id], shard, only_same=True
+        ):
             row = read_row(collection, name, number)
             origin = row.get("provenance") or {}
             yield {
@@ -121,25 +128,45 @@ def rows_of_question(view: View, question_id: str, shard: str) -> Iterator[Row]:
 
 
 def _places(
-    collection: Collection, column: str, wanted: str, near: str, *, only_same: bool = False
+    collection: Collection, column: str, wanted: str, near: str
 ) -> Iterator[tuple[str, int]]:
-    """Yield shard and row of what is wanted, beginning with the shard of the same number."""
+    """Yield shard and row of one value."""
+    yield from ((name, row) for name, row, _ in _find(collection, column, [wanted], near))
+
+
+def _find(
+    collection: Collection,
+    column: str,
+    wanted: Sequence[str],
+    near: str,
+    *,
+    only_same: bool = False,
+) -> Iterator[tuple[str, int, str]]:
+    """Yield shard, row and value of what is wanted, beginning with the shard of the same number."""
     ends = time.monotonic() + _LOOK_UP_S
     number = shard_number(near)
     same = [s for s in collection.shards if number and shard_number(s.name) == number]
     rest = [s for s in collection.shards if s not in same]
     for shard in same if only_same and same else [*same, *rest]:
-        row = 0
         try:
-            with shard.opened() as reader:
-                for group in range(len(shard.groups)):
-                    for batch in reader.batches(group, [column], 8192):
-                        found = values_at(batch, column)
-                        array = None if found is None else found[0]
-                        mask = is_one_of(array, batch.num_rows, [wanted], "")
-                        yield from ((shard.name, row + int(i)) for i in mask.nonzero()[0])
-                        row += batch.num_rows
-                    if time.monotonic() > ends:
-                        return
+            for row, value in _find_in(shard, column, wanted):
+                if row is not None:
+                    yield shard.name, row, value
+                if time.monotonic() > ends:
+                    return
         except UNREADABLE:
             continue  # the page names damaged files where rows are listed
+
+
+def _find_in(shard: Shard, column: str, wanted: Sequence[str]) -> Iterator[tuple[int | None, str]]:
+    """Yield row and value of what is wanted, and after every group a row of None."""
+    row = 0
+    with shard.opened() as reader:
+        for group in range(len(shard.groups)):
+            for batch in reader.batches(group, [column], 8192):
+                found = values_at(batch, column)
+                if found is not None:
+                    mask = is_one_of(found[0], batch.num_rows, wanted, "")
+                    yield from ((row + int(i), str(found[0][int(i)])) for i in mask.nonzero()[0])
+                row += batch.num_rows
+            yield None, ""

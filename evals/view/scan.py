@@ -94,14 +94,14 @@ def scan(
         clock: Monotonic seconds.
     """
     page = Page()
-    ends = clock() + seconds
+    timer = _Timer(seconds, clock)
     at: Cursor | None = cursor
-    while at is not None and len(page.rows) < limit and (at == cursor or clock() < ends):
+    while at is not None and len(page.rows) < limit and not timer.is_late():
         shard = collection.shards[at.shard]
         try:
             with shard.opened() as reader:
-                look = _Look(collection, wanted, joins, shard, reader, page, limit)
-                row = look.run(at.row, lambda: clock() > ends)
+                look = _Look(collection, wanted, joins, shard, reader, page, limit, timer)
+                row = look.run(at.row)
         except UNREADABLE as error:
             page.notes.append(f"{shard.path} cannot be read on: {one_line(error)}")
             row = shard.n_rows
@@ -110,6 +110,24 @@ def scan(
     before = collection.shards[: at.shard] if at else collection.shards
     page.scanned = sum(shard.n_rows for shard in before) + (at.row if at else 0)
     return page
+
+
+@dataclass
+class _Timer:
+    """The time of one request; it runs from the first row that was not looked at before."""
+
+    seconds: float
+    clock: Callable[[], float]
+    ends: float | None = None
+
+    def start(self) -> None:
+        """Begin, the first time that this is called."""
+        if self.ends is None:
+            self.ends = self.clock() + self.seconds
+
+    def is_late(self) -> bool:
+        """Whether the time is up."""
+        return self.ends is not None and self.clock() >= self.ends
 
 
 def _next_shard(collection: Collection, at: Cursor) -> Cursor | None:
@@ -127,42 +145,44 @@ class _Look:
     reader: Reader
     page: Page
     limit: int
+    timer: _Timer
 
-    def run(self, first: int, is_late: Callable[[], bool]) -> int:
+    def run(self, first: int) -> int:
         """Look from a row on; return the next row that was not looked at."""
         start = 0
-        is_begun = False
         for group, n_rows in enumerate(self.shard.groups):
             if start + n_rows > first:
-                if is_begun and is_late():
+                if self.timer.is_late():
                     return start
-                is_begun = True
-                row = self._group(group, start, max(first - start, 0), is_late)
+                row = self._group(group, start, max(first - start, 0))
                 if row < start + n_rows:
                     return row
             start += n_rows
         return start
 
-    def _group(self, group: int, start: int, skip: int, is_late: Callable[[], bool]) -> int:
+    def _group(self, group: int, start: int, skip: int) -> int:
         """Look at one group, but for its first rows; return the next row of the shard."""
         n_rows = self.shard.groups[group]
         mask = self._cheap(group)
         mask[:skip] = False
         if not mask.any():
+            self.timer.start()
             return start + n_rows
         offset: int = 0
         paths = [*text_paths(self.wanted, self.collection), *self._shown()]
         size = _BATCH_TREES if self.collection.layout.kind == "tree" else _BATCH
         for batch in self.reader.batches(group, paths, size):
             end = offset + int(batch.num_rows)
-            if end > skip and mask[offset:end].any():
+            if end > skip:
+                self.timer.start()
+            if mask[offset:end].any():
                 full_at = self._take(batch, mask[offset:end], start + offset)
                 if full_at is not None:
                     return full_at
             offset = end
             if offset >= n_rows or not mask[offset:].any():
                 break
-            if offset > skip and is_late():
+            if offset > skip and self.timer.is_late():
                 return start + offset
         return start + n_rows
 

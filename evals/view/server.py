@@ -122,10 +122,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Host") not in self.server.hosts:
             return _refuse(HTTPStatus.MISDIRECTED_REQUEST, "this address is not served here")
         parts = urlsplit(self.path)
-        _, token, *rest = unquote(parts.path).split("/", 2)
+        _, token, path = [*unquote(parts.path).split("/", 2), "", ""][:3]
         if not secrets.compare_digest(token.encode(), self.server.token.encode()):
             return _refuse(HTTPStatus.FORBIDDEN, "use the whole link that `butwait view` printed")
-        path = rest[0] if rest else ""
         if path.startswith("api/"):
             return self._answer_api(path.removeprefix("api/"), parse_qs(parts.query))
         return _answer_file(path or "index.html")

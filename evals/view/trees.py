@@ -54,11 +54,10 @@ def present_tree(
     question_id = str(tree.get("question_id") or "")
     question = find_question(view, collection, shard, question_id) or {}
     selected = tree.get("selected")
-    rows = list(rows_of_question(view, question_id, shard))
-    for row in rows:
-        ends = [p.rpartition("-node-")[2] for p in row.pop("parents")]
-        row["nodes"] = _path(drawn, [places[int(e)] for e in ends if e.isdecimal()
-                                     and int(e) < len(places)])  # fmt: skip
+    rows = [
+        {**row, "nodes": _path(drawn, _ends(row["parents"], places))}
+        for row in rows_of_question(view, question_id, shard)
+    ]
     picture: dict[str, Any] = clean(
         {
             "id": question_id,
@@ -122,6 +121,13 @@ def _place(drawn: list[_Drawn]) -> None:
         below = children.get(i, [])
         if below:
             drawn[i].y = (drawn[below[0]].y + drawn[below[-1]].y) / 2
+
+
+def _ends(parents: Sequence[str], places: Sequence[int]) -> list[int]:
+    """Return where the nodes that a row names as its parents are drawn."""
+    numbers = [p.rpartition("-node-")[2] for p in parents if "-node-" in p]
+    found = [_find_place(int(n), places) for n in numbers if n.isdecimal()]
+    return [place for place in found if place is not None]
 
 
 def _path(drawn: Sequence[_Drawn], ends: Sequence[int]) -> list[int]:

@@ -8,7 +8,9 @@ const WIDE = 236;
 const HIGH = 54;
 const BOX = { width: 196, height: 44 };
 const LETTERS = 27;
+const SIZES = ["100", "60", "35"];
 let shown = null;
+let size = "100";
 
 export function showTree(tree, state, actions) {
   shown = { tree, current: null, row: pickRow(tree, state.nodes) };
@@ -24,8 +26,18 @@ export function showTree(tree, state, actions) {
   draw(picture);
   reader.scrollTop = 0;
   const first = tree.selected ?? 0;
-  if (tree.nodes.length) select(first, false);
+  if (tree.nodes.length) {
+    select(first, false);
+    centre(picture, tree.nodes[first]);
+  }
   else picture.append(element("p", { class: "empty" }, "The search has no steps."));
+}
+
+// A large tree opens where its answer is.
+function centre(picture, node) {
+  const scale = Number(size) / 100;
+  picture.scrollTo(scale * (node.x * WIDE + BOX.width / 2) - picture.clientWidth / 2,
+    scale * (node.y * HIGH + BOX.height / 2) - picture.clientHeight / 2);
 }
 
 function pickRow(tree, nodes) {
@@ -41,10 +53,17 @@ function tools(tree, state, actions) {
     draw(byId("reader").querySelector(".tree-box"));
   } }, element("option", { value: "" }, "no row"), ...rows.map((row, i) => element("option",
     { value: i, selected: row === shown.row }, `${row.collection}: ${row.id}`)));
+  const zoom = element("select", { id: "tree-size", onchange: (event) => {
+    size = event.target.value;
+    const picture = byId("reader").querySelector(".tree-box");
+    draw(picture);
+    centre(picture, tree.nodes[shown.current]);
+  } }, ...SIZES.map((one) => element("option", { value: one, selected: one === size }, `${one} %`)));
   const open = element("button", { type: "button", onclick: () => shown.row && actions.follow(shown.row) }, "Open this row");
   return element("div", { class: "tools" },
     element("button", { type: "button", onclick: actions.copy }, "Copy link ", element("kbd", {}, "c")),
     element("label", {}, element("input", { type: "checkbox", checked: !state.whole, onchange: actions.merge }), " equal steps as one"),
+    element("label", { for: "tree-size" }, "Size ", zoom),
     rows.length ? element("label", { for: "tree-row" }, "Path of row ", pick) : element("span", { class: "empty" }, "no published row grew from it"),
     rows.length ? open : null,
     tree.n_drawn < tree.n_nodes ? element("span", { class: "notice" }, `the first ${tree.n_drawn} of ${tree.n_nodes} steps are drawn`) : null);
@@ -63,7 +82,7 @@ function draw(picture) {
   const onPath = new Set(row ? row.nodes : []);
   const width = WIDE * (1 + Math.max(0, ...tree.nodes.map((node) => node.x)));
   const height = HIGH * (1 + Math.max(0, ...tree.nodes.map((node) => node.y))) + 12;
-  const svg = vector("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": "Search tree; arrow keys go from step to step" });
+  const svg = vector("svg", { width: width * Number(size) / 100, height: height * Number(size) / 100, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": "Search tree; arrow keys go from step to step" });
   for (const node of tree.nodes) if (node.parent !== null) svg.append(edge(node, tree.nodes[node.parent], onPath));
   for (const node of tree.nodes) svg.append(box(node, onPath));
   picture.replaceChildren(svg);
@@ -94,7 +113,7 @@ function box(node, onPath) {
   vector("rect", { class: "box", rx: 6, ...BOX }),
   vector("rect", { class: "bar", x: 8, y: BOX.height - 6, height: 3, rx: 1, width: Math.max(1, (BOX.width - 16) * (node.score ?? 0)) }),
   vector("text", { x: 8, y: 16 }, short),
-  vector("text", { x: 8, y: 32, class: "score" }, `${mark}${score}${times} ${node.dead ? fates(node) : ""}`.slice(0, 30)));
+  vector("text", { x: 8, y: 32, class: "score" }, `${mark}${score}${node.dead ? "" : times} ${node.dead ? fates(node) : ""}`.slice(0, 30)));
   group.addEventListener("click", () => select(node.id, true));
   return group;
 }
