@@ -235,6 +235,7 @@ def test_hostile_rows_are_text_and_nothing_else(
     assert page.locator("#reader script, #reader img, #list script").count() == 0
 
 
+@pytest.mark.alone
 def test_sixty_thousand_characters_are_there_in_two_seconds_and_scroll(
     run_server: ViewServer, watched: Watched
 ) -> None:

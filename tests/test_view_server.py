@@ -28,7 +28,7 @@ from view_world import N_QUESTIONS, N_SAMPLES, question, write_run
 from butwait.evals.view.collections import open_view
 from butwait.evals.view.maths import FILES
 from butwait.evals.view.server import ViewServer
-from butwait.evals.view.texts import MOST_CHARACTERS, cut_spans, make_text
+from butwait.evals.view.texts import MOST_CHARACTERS, cut_spans, last_box, make_text
 from butwait.pipelines.cli import run_command
 
 MAIN = [sys.executable, "-c", "from butwait.pipelines.cli import main; main()", "view"]
@@ -209,6 +209,20 @@ def test_texts_are_cut_by_pythons_characters_and_spans_that_do_not_fit_are_left_
     long = make_text("t", [{"text": "x" * MOST_CHARACTERS}, {"text": "more"}])
     assert long["cut"] and long["length"] == MOST_CHARACTERS + 4
     assert sum(len(part["text"]) for part in long["parts"]) == MOST_CHARACTERS
+
+
+def test_a_row_without_its_run_shows_the_last_box_and_that_it_was_verified(
+    run: Path, tmp_path: Path
+) -> None:
+    shard = run / "rows" / "default" / "train-00000-of-00002.parquet"
+    for server in running(shard):
+        row = ask(server, "row", shard=shard.name, row=0)
+        facts = [fact[1:] for fact in row["facts"]]
+        assert ["Extracted answer", "5"] in facts
+        assert ["Verdict", "verified at the build (verifier 3)"] in facts
+        assert row["links"] == []
+    assert last_box("\\boxed{\\frac{1}{2}} and \\boxed{open") == "\\frac{1}{2}"
+    assert last_box("none") is None
 
 
 def start(target: str, *options: str, **env: str) -> subprocess.Popen[str]:

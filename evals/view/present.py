@@ -9,7 +9,7 @@ from typing import Any
 
 from butwait.evals.view.collections import ROWS, TRAJECTORIES, TREES, Collection, View
 from butwait.evals.view.rows import find_question, find_samples, find_tree, has_samples, read_row
-from butwait.evals.view.texts import other_texts, question_of, texts_of
+from butwait.evals.view.texts import content_of, last_box, other_texts, question_of, texts_of
 
 _SAFE_INTEGER = 2**53 - 1
 _SHOWN_VALUE = 4000
@@ -18,6 +18,7 @@ _FACTS = {
     "gold": "Gold answer",
     "extracted": "Extracted answer",
     "verdict": "Verdict",
+    "checked_at_build": "Verdict",
     "failure": "Failure",
     "rule": "Rule that decided",
     "flow": "Flow (first → final answer)",
@@ -107,7 +108,15 @@ def _facts(
     for name in ("extracted", "verdict"):
         if sample and sample.get(name) is not None:
             found.setdefault(name, sample[name])
-    return [[name, label, found[name]] for name, label in _FACTS.items() if name in found]
+    origin = row.get("provenance")
+    if "completion" in row and "extracted" not in found:
+        found["extracted"] = last_box(content_of(row, "completion"))
+    if "completion" in row and "verdict" not in found and isinstance(origin, dict):
+        version = origin.get("verifier_version")
+        found["checked_at_build"] = (
+            f"verified at the build (verifier {version})" if version else None
+        )
+    return [[n, label, found[n]] for n, label in _FACTS.items() if found.get(n) is not None]
 
 
 def _rest(row: Mapping[str, Any], kind: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 
 MOST_CHARACTERS = 200_000
 """Of one text; the rest is said to be there."""
+_LONGEST_BOX = 1000
 _LONG = 120
 """Characters from which on a column of no known meaning is a text."""
 ROLES = ("path", "wrong_branch", "transition", "answer")
@@ -74,7 +75,20 @@ def question_of(kind: str, row: Row) -> str | None:
     return problem if isinstance(problem, str) else None
 
 
-def _content(row: Row, name: str) -> str:
+def last_box(text: str) -> str | None:
+    """Return what the last balanced ``\\boxed{...}`` of a text holds; None where there is none."""
+    at = len(text)
+    while (at := text.rfind("\\boxed{", 0, at)) >= 0:
+        depth, start = 1, at + len("\\boxed{")
+        for end in range(start, min(len(text), start + _LONGEST_BOX)):
+            depth += {"{": 1, "}": -1}.get(text[end], 0)
+            if depth == 0:
+                return text[start:end]
+    return None
+
+
+def content_of(row: Row, name: str) -> str:
+    """Return a text, or what the last of a list of messages says."""
     value = row.get(name)
     if isinstance(value, list) and value and isinstance(value[-1], dict):
         value = value[-1].get("content")
@@ -86,7 +100,7 @@ def _sft(row: Row) -> list[Text]:
         turns = [m for m in row.get("messages") or () if isinstance(m, dict)]
         said = [m for m in turns if m.get("role") == "assistant"]
         return [make_text("Completion", [_part(m.get("content"))]) for m in said]
-    text = _content(row, "completion")
+    text = content_of(row, "completion")
     prompt = [m for m in row.get("prompt") or () if isinstance(m, dict)]
     system = [m.get("content") for m in prompt if m.get("role") == "system"]
     texts = [make_text("Completion", cut_spans(text, row.get("spans")))]
@@ -98,7 +112,7 @@ def _preference(row: Row) -> list[Text]:
     shared = row.get("prefix_characters")
     n = shared if isinstance(shared, int) else 0
     for name, role in (("chosen", "answer"), ("rejected", "wrong_branch")):
-        text = _content(row, name)
+        text = content_of(row, name)
         parts = [_part(text[:n], "shared"), _part(text[n:], role)]
         value, score = row.get(f"{name}_value"), row.get(f"{name}_score")
         said = [f"value {value:.2f}"] if isinstance(value, float) else []
