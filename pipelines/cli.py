@@ -25,6 +25,7 @@ from butwait.pipelines.cli_start import app as start_app
 from butwait.pipelines.cli_start import recipes_app
 from butwait.pipelines.cli_train import app as train_app
 from butwait.pipelines.cli_verify import app as verify_app
+from butwait.pipelines.cli_view import app as view_app
 from butwait.pipelines.terminal import find_cache
 from butwait.pipelines.terminal import say as _say
 from butwait.schemas.errors import ButwaitError, ConfigError
@@ -51,6 +52,7 @@ app.add_typer(eval_app, name="eval")
 app.add_typer(compare_app)
 app.add_typer(report_app)
 app.add_typer(cache_app, name="cache")
+app.add_typer(view_app)
 
 BEAM_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True}
 

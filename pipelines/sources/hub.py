@@ -21,7 +21,7 @@ def find_hub(hub: str, config: str | None, split: str, revision: str | None) -> 
     Raises:
         SourceError: No such dataset, revision, configuration or split, or no way to the Hub.
     """
-    with _one_line(hub, revision):
+    with told_in_one_line(hub, revision):
         from huggingface_hub import HfApi
 
         info = HfApi().dataset_info(hub, revision=revision)
@@ -48,7 +48,7 @@ def stream_hub(
     Raises:
         SourceError: The Hub or the file cannot be read.
     """
-    with _one_line(records.place, records.revision):
+    with told_in_one_line(records.place, records.revision):
         for offset, record in enumerate(_open_stream(records, columns)):
             yield records.first_row + offset, record
 
@@ -108,7 +108,7 @@ def _columns(records: RecordRange) -> tuple[str, ...]:
 
 
 @contextmanager
-def _one_line(hub: str, revision: str | None) -> Iterator[None]:
+def told_in_one_line(hub: str, revision: str | None) -> Iterator[None]:
     """Turn what the Hub's libraries raise into one line that says what to do."""
     from datasets.exceptions import DatasetsError
     from huggingface_hub.errors import (
