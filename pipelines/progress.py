@@ -8,45 +8,50 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 import threading
 import time
 import uuid
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
+from butwait.pipelines.places import AnyPath, remove_tree
+from butwait.pipelines.tables import write_text
+from butwait.schemas.errors import ConfigError
+
 PLAIN_EVERY_S = 10.0
 LIVE_EVERY_S = 0.25
 _WRITE_EVERY_S = 0.2
+REMOTE_EVERY_S = 20.0
+"""Remote stores want no object written, and none looked at, more often than needed."""
 
 
 class StatusFile:
     """A worker's counts, written to a file of its own at most five times a second."""
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, folder: AnyPath) -> None:
         self._path = folder / f"{os.getpid()}-{uuid.uuid4().hex[:8]}.json"
         self._counts: Counter[str] = Counter()
+        self._every_s = _WRITE_EVERY_S if isinstance(folder, Path) else REMOTE_EVERY_S
         self._written = 0.0
 
     def add(self, **counts: int) -> None:
         """Add to the counts."""
         self._counts.update(counts)
-        if time.monotonic() - self._written > _WRITE_EVERY_S:
+        if time.monotonic() - self._written > self._every_s:
             self.write()
 
     def write(self) -> None:
-        """Write the counts now."""
-        temporary = self._path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(self._counts), encoding="utf-8")
-        temporary.replace(self._path)
+        """Write the counts now; a disk that is full is the work's to find."""
+        with suppress(ConfigError):
+            write_text(self._path, json.dumps(self._counts))
         self._written = time.monotonic()
 
 
-def sum_status(folder: Path) -> Counter[str]:
+def sum_status(folder: AnyPath) -> Counter[str]:
     """Return the sum of all workers' counts."""
     total: Counter[str] = Counter()
     for path in folder.glob("*.json"):
@@ -69,7 +74,7 @@ class StageProgress:
     """
 
     def __init__(
-        self, stage: str, folder: Path, total: int, item: str, stream: TextIO | None = None
+        self, stage: str, folder: AnyPath, total: int, item: str, stream: TextIO | None = None
     ) -> None:
         self._stage, self._folder, self._total, self._item = stage, folder, total, item
         self._stream = stream or sys.stderr
@@ -78,8 +83,7 @@ class StageProgress:
         self._begun = time.monotonic()
 
     def __enter__(self) -> StageProgress:
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir(parents=True, exist_ok=True)
+        remove_tree(self._folder)
         self._thread.start()
         return self
 
@@ -98,7 +102,7 @@ class StageProgress:
         if self._stream.isatty():
             self._watch_live()
         else:
-            while not self._stop.wait(PLAIN_EVERY_S):
+            while not self._stop.wait(self._wait_s(PLAIN_EVERY_S)):
                 print(self._line(), file=self._stream, flush=True)
 
     def _watch_live(self) -> None:
@@ -108,8 +112,11 @@ class StageProgress:
 
         console = Console(file=self._stream)
         with Live(Text(""), console=console, transient=True, auto_refresh=False) as live:
-            while not self._stop.wait(LIVE_EVERY_S):
+            while not self._stop.wait(self._wait_s(LIVE_EVERY_S)):
                 live.update(Text(self._line()), refresh=True)
+
+    def _wait_s(self, here_s: float) -> float:
+        return here_s if isinstance(self._folder, Path) else REMOTE_EVERY_S
 
     def _line(self) -> str:
         counts = sum_status(self._folder)
