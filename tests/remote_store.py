@@ -3,7 +3,7 @@
 ``bucket://`` is an object store: no folders, no rename, a file is there when it is closed.
 ``tree://`` is like HDFS: folders, one level a listing, a missing folder is an error, what is being
 written can be seen, and a rename never replaces. What stands behind the two slashes is the path of
-the folder. Worker processes import this module by ``--beam_plugins``.
+the folder.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 
 import httpx
 
+from butwait.pipelines.sampling.bounded import NO_COMPRESSION, HugeReply, bound_later
 from butwait.pipelines.sampling.wire import read_refusal, shorten
 from butwait.schemas.errors import RequestRefused
 
@@ -61,7 +62,8 @@ class Connection:
         self._dropped: dict[asyncio.Timeout, str] = {}
         self.http = httpx.AsyncClient(
             base_url=url,
-            headers=authorize(api_key),
+            headers=authorize(api_key) | NO_COMPRESSION,
+            event_hooks={"response": [bound_later]},
             timeout=httpx.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s), pool=None),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
             trust_env=not is_loopback(url),
@@ -104,6 +106,8 @@ class Connection:
         except (TimeoutError, httpx.TimeoutException) as error:
             why = self._dropped.get(limit) or f"no reply within {self._timeout_s:g} s"
             raise PassingError(RequestRefused("timeout", why), "timeout") from error
+        except HugeReply as error:
+            raise PassingError(RequestRefused("bad_reply", str(error)), "garbage") from error
         except httpx.TransportError as error:
             refusal = RequestRefused("unreachable", f"{type(error).__name__} {error}".strip())
             raise PassingError(refusal, "broken") from error
@@ -115,7 +119,7 @@ class Connection:
     def _read(self, response: httpx.Response, read: Callable[[object], T]) -> T:
         try:
             parsed: object = response.json()
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # the second: nested too deep
             if response.status_code == 200:
                 refusal = RequestRefused("bad_reply", f"no JSON: {shorten(response.text, 120)!r}")
                 raise PassingError(refusal, "garbage") from error

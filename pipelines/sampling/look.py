@@ -104,7 +104,7 @@ async def _count_tokens(http: httpx.AsyncClient) -> float | None:
 def _read_names(response: httpx.Response) -> list[str]:
     try:
         return [str(model["id"]) for model in response.json()["data"]]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return []
 
 

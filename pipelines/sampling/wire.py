@@ -8,6 +8,7 @@ sent, so that an attached server with other defaults gives the same distribution
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,6 +26,10 @@ _NEUTRAL = {
 }
 PASSING_STATUS = (408, 425, 429)
 """Client errors that another attempt may cure; so may every 5xx."""
+_STRANGE = (
+    AttributeError, ArithmeticError, LookupError, TypeError, ValueError, RecursionError,
+)  # fmt: skip
+"""What a reply of another shape than the expected makes of the expressions that read it."""
 _OVERFLOW = ("maximum context length", "max_model_len", "maximum model length")
 
 
@@ -70,8 +75,8 @@ def read_completions(reply: object, request: SampleRequest) -> list[Completion]:
         if indices != list(range(request.n)):
             raise RequestRefused("bad_reply", f"asked for {request.n} samples, got {indices}")
         return [_read_choice(choice, usage, request) for choice in choices]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        shown = shorten(repr(reply), 120)
+    except _STRANGE as error:
+        shown = show(reply)
         what = f"{type(error).__name__} {shorten(str(error))}"
         raise RequestRefused("bad_reply", f"{what} in {shown}") from error
 
@@ -115,8 +120,8 @@ def read_unseeded(
             )
             for choice, (request, index, n_prompt) in zip(choices, wanted, strict=True)
         ]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        shown = shorten(repr(reply), 120)
+    except _STRANGE as error:
+        shown = show(reply)
         what = f"{type(error).__name__} {shorten(str(error))}"
         raise RequestRefused("bad_reply", f"{what} in {shown}") from error
 
@@ -129,7 +134,7 @@ def read_token_ids(reply: object) -> tuple[int, ...]:
     """
     tokens = reply.get("tokens") if isinstance(reply, dict) else None
     if not isinstance(tokens, list) or not all(_is_token(token) for token in tokens):
-        raise RequestRefused("bad_reply", f"no tokens in {shorten(repr(reply), 120)}")
+        raise RequestRefused("bad_reply", f"no tokens in {show(reply)}")
     return tuple(tokens)
 
 
@@ -210,6 +215,13 @@ def read_refusal(status: int, body: str, parsed: object) -> RequestRefused:
         return RequestRefused("context_overflow", message)
     reason = "server_error" if status >= 500 or status in PASSING_STATUS else "refused"
     return RequestRefused(reason, f"the server answered {status}: {message}")
+
+
+def show(value: object, limit: int = 120) -> str:
+    """Show the beginning of a foreign value, however large or deep it is."""
+    brief = reprlib.Repr()
+    brief.maxstring = brief.maxother = limit
+    return shorten(brief.repr(value), limit)
 
 
 def shorten(text: str, limit: int = MAX_MESSAGE) -> str:
