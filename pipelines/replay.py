@@ -9,7 +9,6 @@ verdicts: a recorded label travels along and is never believed.
 from __future__ import annotations
 
 import json
-import math
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,6 +38,8 @@ BUFFER_CHARACTERS = 16 << 20
 ROW_GROUP = 64
 """Recordings read together when one is looked up."""
 CACHED_GROUPS = 16
+MAX_COUNT = 2**31
+"""Numbers beyond it are no counts of tokens; a column could not hold all that JSON can."""
 
 
 class Recording(Record):
@@ -275,7 +276,7 @@ def _recorded_texts(
             "key": key,
             "text": clean_text(text, spec),
             "label": _as_label(label),
-            "n_tokens": int(n_tokens) if _is_number(n_tokens) else None,
+            "n_tokens": _as_count(n_tokens),
             "reason": reason if isinstance(reason, str) and reason else None,
             "ended": text.rstrip().endswith(spec.text_drop) if spec.text_drop else None,
         }
@@ -317,7 +318,11 @@ def _as_label(value: Any) -> bool | None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, int | float) and abs(value) <= MAX_COUNT  # false for NaN
+
+
+def _as_count(value: Any) -> int | None:
+    return int(value) if _is_number(value) and value >= 0 and value is not True else None
 
 
 # One shard

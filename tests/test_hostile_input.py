@@ -81,6 +81,14 @@ REPLIES = st.one_of(
 )
 
 
+@pytest.mark.parametrize("count", [10**400, -1, 2**63, 1.5, "many", None, float("nan")])
+def test_a_count_that_no_column_holds_is_a_bad_reply(count: object) -> None:
+    choice = {"index": 0, "finish_reason": "stop", "text": "t", "token_ids": [1]}
+    usage = {"prompt_tokens": count, "completion_tokens": 1}
+    with pytest.raises(RequestRefused, match="bad_reply"):
+        read_completions({"choices": [choice], "usage": usage}, request(n=1))
+
+
 def refused_or(kind: Any, read: Any) -> None:
     """Read something: it is of a kind, or refused."""
     try:
@@ -190,7 +198,7 @@ MERGES = "\n".join(
         "[" * 200_000,
         "{a: " * 100_000,
         "- " * 200_000,
-        "\n".join(f"k{i}: 1" for i in range(60_000)),
+        "\n".join(f"k{i}: 1" for i in range(10_000)),
         "name: " + "9" * 100_000,
         "name: 2001-99-99",
         "? [1, 2]\n: 3",
@@ -250,6 +258,18 @@ def test_any_file_of_questions_is_read_or_refused(content: bytes, suffix: str) -
                     assert record.model_dump_json()
         except SourceError as error:
             assert "\n" not in str(error).strip() or len(str(error)) < 2000
+
+
+def test_numbers_beyond_any_column_are_not_believed_in_a_recording(tmp_path: Path) -> None:
+    odd = [10**400, 1e300, -1e300, 2**63, -5, True, "9", 1e-300, 2**62]
+    row = {"problem": "P?", "texts": ["t"] * len(odd), "n": odd, "label": odd, "why": ["x"] * 9}
+    (tmp_path / "r.jsonl").write_text(json.dumps(row))
+    columns = {"problem": "problem", "texts": "texts", "n_tokens": "n", "labels": "label",
+               "finish_reasons": "why"}  # fmt: skip
+    spec = ReplaySpec.model_validate({"path": "r.jsonl", "model": "m", "columns": columns})
+    partition_recordings(resolve_replay(spec, tmp_path), 1, tmp_path / "out")
+    found = list(read_records(recordings_path(tmp_path / "out", 0), Recording))
+    assert [r.n_tokens for r in found] == [None] * 5 + [None, None, 0, None]
 
 
 @given(ROWS)

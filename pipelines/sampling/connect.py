@@ -210,7 +210,7 @@ def _list_models(http: httpx.Client, url: str) -> dict[str, dict[str, Any]]:
 
 
 def _choose_name(wanted: str | None, listed: dict[str, dict[str, Any]], url: str) -> str:
-    names = ", ".join(sorted(listed))
+    names = shorten(", ".join(sorted(listed)))
     if wanted is None and len(listed) > 1:
         raise ConfigError(f"{url} serves several models, give served_name: one of {names}")
     if wanted is not None and wanted not in listed:
@@ -229,14 +229,14 @@ def _check_root(hub_id: str | None, model: dict[str, Any], url: str) -> None:
 
 def _identify(http: httpx.Client, name: str, model: dict[str, Any]) -> ModelIdentity:
     """Say what a foreign server tells of itself; it does not tell a revision."""
-    root = str(model.get("root") or name)
+    root = shorten(str(model.get("root") or name), 200)
     shown = "/".join(root.rstrip("/").split("/")[-2:]) if root.startswith(("/", ".")) else root
     return ModelIdentity(id=shown, revision=None, engine=_name_engine(http))
 
 
 def _name_engine(http: httpx.Client) -> str:
     version = _look(http.get, "/version").get("version")
-    return f"vllm-{version}" if isinstance(version, str) else "vllm"
+    return f"vllm-{shorten(version, 60)}" if isinstance(version, str) else "vllm"
 
 
 def _find_bos(http: httpx.Client, name: str) -> str:

@@ -157,7 +157,7 @@ def _read_choice(
         text=text,
         finish_reason=choice["finish_reason"],
         stop_reason=replace_surrogates(stop_reason) if isinstance(stop_reason, str) else None,
-        n_prompt_tokens=usage["prompt_tokens"],
+        n_prompt_tokens=_check_count(usage["prompt_tokens"]),
         n_completion_tokens=n_tokens,
         seed=request.seed + choice["index"],
         token_ids=_read_ids(choice) if request.with_tokens else None,
@@ -197,10 +197,21 @@ def _count_tokens(choice: dict[str, Any], usage: dict[str, Any], n: int) -> int:
     if tokens is not None:
         return len(tokens)
     if n == 1 and usage["completion_tokens"] is not None:
-        return int(usage["completion_tokens"])
+        return _check_count(usage["completion_tokens"])
     raise RequestRefused(
         "refused", "the server does not count tokens by sample; use vLLM 0.11 or newer"
     )
+
+
+def _check_count(value: object) -> int:
+    """Return a number of tokens that a column can hold.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if isinstance(value, int) and 0 <= value < 2**31:
+        return value
+    raise ValueError(f"{show(value, 40)} is no number of tokens")
 
 
 def read_refusal(status: int, body: str, parsed: object) -> RequestRefused:
