@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping, Sequence
+
 from butwait.pipelines.cache import CompletionCache, completion_key, describe_request
+from butwait.pipelines.cache.claims import LOOK_S
 from butwait.schemas.errors import SamplerError
 from butwait.schemas.sampling import Completion, ModelIdentity, Sampler, SampleRequest
 
@@ -37,6 +41,8 @@ class CachedSampler:
     async def sample(self, request: SampleRequest) -> list[Completion]:
         """Answer from the cache, the rest from the engine; stored before it is returned.
 
+        What another build is asking for is waited for, where the cache can tell.
+
         Raises:
             NotCached: There is no engine and a sample is missing.
             SamplerError: The engine's own.
@@ -44,10 +50,45 @@ class CachedSampler:
         keys = [completion_key(self._identity, request, i) for i in range(request.n)]
         known = self._cache.get(keys)
         answers = {i: known[k] for i, k in enumerate(keys) if k in known}
-        missing = [i for i in range(request.n) if i not in answers]
+        n_missing = request.n - len(answers)
         self.n_hits += len(answers)
-        if missing and self._inner is None:
-            raise NotCached(f"{len(missing)} samples of {request.question_id} are not cached")
+        if n_missing and self._inner is None:
+            raise NotCached(f"{n_missing} samples of {request.question_id} are not cached")
+        if n_missing:
+            answers |= await self._fill(request, keys, answers)
+        # The index belongs to this request: another may have stored the same sample.
+        return [answers[i].model_copy(update={"index": i}) for i in range(request.n)]
+
+    async def _fill(
+        self, request: SampleRequest, keys: Sequence[str], known: Mapping[int, Completion]
+    ) -> dict[int, Completion]:
+        """Ask for what is missing, unless another build brings it."""
+        missing = [i for i in range(request.n) if i not in known]
+        claims = self._cache.claims
+        if claims is None:
+            return await self._ask_and_store(request, keys, missing)
+        found: dict[int, Completion] = {}
+        while not claims.take(keys[missing[0]]):
+            await asyncio.sleep(LOOK_S)
+            found |= self._look(keys, missing)
+            missing = [i for i in missing if i not in found]
+            if not missing:
+                return found
+        async with claims.held(keys[missing[0]]):
+            # Stored between the first look and the claim.
+            found |= self._look(keys, missing)
+            missing = [i for i in missing if i not in found]
+            return found | await self._ask_and_store(request, keys, missing)
+
+    def _look(self, keys: Sequence[str], missing: Sequence[int]) -> dict[int, Completion]:
+        known = self._cache.get([keys[i] for i in missing])
+        self.n_hits += len(known)
+        return {i: known[keys[i]] for i in missing if keys[i] in known}
+
+    async def _ask_and_store(
+        self, request: SampleRequest, keys: Sequence[str], missing: list[int]
+    ) -> dict[int, Completion]:
+        answers: dict[int, Completion] = {}
         for first, count in _runs(missing):
             fresh = await self._ask(request, first, count)
             asked = request.model_copy(update={"n": first + count})
@@ -56,8 +97,7 @@ class CachedSampler:
                 {keys[c.index]: c for c in fresh}, describe_request(self._identity, asked, by)
             )
             answers.update({c.index: c for c in fresh})
-        # The index belongs to this request: another may have stored the same sample.
-        return [answers[i].model_copy(update={"index": i}) for i in range(request.n)]
+        return answers
 
     async def _ask(self, request: SampleRequest, first: int, count: int) -> list[Completion]:
         """Ask for samples first .. first+count-1; sample i is the one of seed + i."""
