@@ -13,7 +13,9 @@ from butwait.pipelines.contamination import CONTAMINATED, read_checks
 from butwait.pipelines.fingerprints import stage_fingerprints
 from butwait.pipelines.manifest import make_manifest, write_manifest
 from butwait.pipelines.open_engines import FreshEngines
+from butwait.pipelines.places import AnyPath, use_options
 from butwait.pipelines.recipe_file import dump_recipe
+from butwait.pipelines.remote import check_reach, runner_for_sources
 from butwait.pipelines.resolve import Resolved, resolve
 from butwait.pipelines.run_folder import STAGES, RunFolder
 from butwait.pipelines.sample_stage import SampleStage
@@ -33,7 +35,7 @@ class BuildOptions:
 
     base: Path
     """Folder that the recipe's relative paths start from."""
-    out: Path
+    out: AnyPath
     """Folder of run folders."""
     cache: Place
     """Completion cache."""
@@ -58,6 +60,8 @@ def build_dataset(recipe: Recipe, options: BuildOptions) -> RunFolder:
     if options.from_stage is not None and options.from_stage not in STAGES:
         raise ConfigError(f"--from {options.from_stage!r}: stages are {', '.join(STAGES)}")
     begun = time.time()
+    use_options(options.out, options.beam_options)
+    check_reach(recipe, options.out, options.cache, options.runner, options.beam_options)
     resolved = resolve(recipe, options.base)
     run = RunFolder(options.out / recipe.name)
     if (run.root / "cells").is_dir():
@@ -80,10 +84,7 @@ def _run_stages(build: _Build) -> bool:
     run, options = build.run, build.options
     prints = stage_fingerprints(build.recipe, build.resolved)
     kept = _look_back(build, prints)
-    try:
-        write_text(run.root / "recipe.yaml", dump_recipe(build.recipe))
-    except OSError as error:
-        raise ConfigError(f"run folder {run.root} cannot be written: {error}") from error
+    write_text(run.root / "recipe.yaml", dump_recipe(build.recipe))
     makers = {
         "questions": build.questions,
         "trajectories": build.trajectories,
@@ -132,7 +133,7 @@ class _Build:
             targets=targets,
             notes=notes,
         )
-        runner = self.options.runner
+        runner = runner_for_sources(self.recipe, self.options.runner)
         record = make_questions(plan, sources, print_, runner, self.options.beam_options)
         if removed := record.counts.get(CONTAMINATED):
             self.options.say(
@@ -142,19 +143,18 @@ class _Build:
 
     def trajectories(self, print_: str) -> None:
         options = self.options
-        stage = SampleStage(
-            recipe=self.recipe,
-            resolved=self.resolved,
-            run=self.run,
-            cache=options.cache,
-            runner=options.runner,
-            beam_options=options.beam_options,
-            say=options.say,
-            engines=FreshEngines(
-                options.base, self.run.logs, say=options.say, api_key=options.api_key
-            ),
-        )
-        stage.make(print_)
+        with self.run.logs() as logs:
+            stage = SampleStage(
+                recipe=self.recipe,
+                resolved=self.resolved,
+                run=self.run,
+                cache=options.cache,
+                runner=options.runner,
+                beam_options=options.beam_options,
+                say=options.say,
+                engines=FreshEngines(options.base, logs, say=options.say, api_key=options.api_key),
+            )
+            stage.make(print_)
 
     def rows(self, print_: str) -> None:
         plan = RowsPlan(

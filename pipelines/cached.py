@@ -6,6 +6,7 @@ sample cost more than the sample's own work.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from butwait.pipelines.cache import (
@@ -14,6 +15,7 @@ from butwait.pipelines.cache import (
     completion_keys,
     describe_request,
 )
+from butwait.pipelines.cache.claims import LOOK_S
 from butwait.pipelines.moment import Moment
 from butwait.schemas.errors import SamplerError
 from butwait.schemas.sampling import Completion, ModelIdentity, Sampler, SampleRequest
@@ -37,6 +39,8 @@ class SharedCache:
 
     def __init__(self, cache: CompletionCache) -> None:
         self._cache = cache
+        self.claims = cache.claims
+        """Claims of builds that share the cache; None where there are none."""
         self._reads: Moment[Sequence[str], dict[str, Completion]] = Moment(self._read)
         self._writes: Moment[Stored, None] = Moment(self._write, pause_s=PAUSE_S)
 
@@ -92,6 +96,8 @@ class CachedSampler:
     async def sample(self, request: SampleRequest) -> list[Completion]:
         """Answer from the cache, the rest from the engine; stored before it is returned.
 
+        What another build is asking for is waited for, where the cache can tell.
+
         Raises:
             NotCached: There is no engine and a sample is missing.
             SamplerError: The engine's own.
@@ -99,10 +105,46 @@ class CachedSampler:
         keys = completion_keys(self._identity, request)
         known = await self._cache.get(keys)
         answers = {i: known[k] for i, k in enumerate(keys) if k in known}
-        missing = [i for i in range(request.n) if i not in answers]
+        n_missing = request.n - len(answers)
         self.n_hits += len(answers)
-        if missing and self._inner is None:
-            raise NotCached(f"{len(missing)} samples of {request.question_id} are not cached")
+        if n_missing and self._inner is None:
+            raise NotCached(f"{n_missing} samples of {request.question_id} are not cached")
+        if n_missing:
+            answers |= await self._fill(request, keys, answers)
+        # The index belongs to this request: another may have stored the same sample.
+        return [_place(answers[i], i) for i in range(request.n)]
+
+    async def _fill(
+        self, request: SampleRequest, keys: Sequence[str], known: Mapping[int, Completion]
+    ) -> dict[int, Completion]:
+        """Ask for what is missing, unless another build brings it."""
+        missing = [i for i in range(request.n) if i not in known]
+        claims = self._cache.claims
+        if claims is None:
+            return await self._ask_and_store(request, keys, missing)
+        found: dict[int, Completion] = {}
+        while not claims.take(keys[missing[0]]):
+            await asyncio.sleep(LOOK_S)
+            found |= await self._look(keys, missing)
+            missing = [i for i in missing if i not in found]
+            if not missing:
+                return found
+        async with claims.held(keys[missing[0]]):
+            # Stored between the first look and the claim.
+            found |= await self._look(keys, missing)
+            missing = [i for i in missing if i not in found]
+            return found | await self._ask_and_store(request, keys, missing)
+
+    async def _look(self, keys: Sequence[str], missing: Sequence[int]) -> dict[int, Completion]:
+        known = await self._cache.get([keys[i] for i in missing])
+        found = {i: known[keys[i]] for i in missing if keys[i] in known}
+        self.n_hits += len(found)
+        return found
+
+    async def _ask_and_store(
+        self, request: SampleRequest, keys: Sequence[str], missing: list[int]
+    ) -> dict[int, Completion]:
+        answers: dict[int, Completion] = {}
         for first, count in _runs(missing):
             fresh = await self._ask(request, first, count)
             n = first + count
@@ -112,8 +154,7 @@ class CachedSampler:
                 {keys[c.index]: c for c in fresh}, describe_request(self._identity, asked, by)
             )
             answers.update({c.index: c for c in fresh})
-        # The index belongs to this request: another may have stored the same sample.
-        return [_place(answers[i], i) for i in range(request.n)]
+        return answers
 
     async def _ask(self, request: SampleRequest, first: int, count: int) -> list[Completion]:
         """Ask for samples first .. first+count-1; sample i is the one of seed + i."""

@@ -26,7 +26,7 @@ from butwait.pipelines.cli_start import recipes_app
 from butwait.pipelines.cli_train import app as train_app
 from butwait.pipelines.cli_verify import app as verify_app
 from butwait.pipelines.cli_view import app as view_app
-from butwait.pipelines.terminal import find_cache
+from butwait.pipelines.terminal import find_cache, refuse_addresses
 from butwait.pipelines.terminal import say as _say
 from butwait.schemas.errors import ButwaitError, ConfigError
 
@@ -61,6 +61,9 @@ RecipePath = Annotated[
     Path, typer.Argument(help="YAML recipe, e.g. recipes/quickstart.yaml.", show_default=False)
 ]
 RunPath = Annotated[Path, typer.Argument(help="Run folder, e.g. runs/quickstart.")]
+AnyRun = Annotated[
+    str, typer.Argument(help="Run folder, e.g. runs/quickstart or gs://bucket/runs/mine.")
+]
 Limit = Annotated[
     int | None, typer.Option(min=1, help="Read at most this many rows of each source.")
 ]
@@ -75,7 +78,9 @@ Overrides = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe key; repeatable."),
 ]
 Runner = Annotated[str, typer.Option(help="Beam runner; further Beam flags are passed through.")]
-OutFolder = Annotated[Path, typer.Option(help="Folder for run folders.")]
+OutFolder = Annotated[
+    str, typer.Option(help="Folder for run folders: a local path, or e.g. gs://bucket/runs.")
+]
 CachePlace = Annotated[
     str | None,
     typer.Option(
@@ -111,7 +116,7 @@ def build(
     dry_run: DryRun = False,
     set_: Overrides = None,
     runner: Runner = "FnApiRunner",
-    out: OutFolder = Path("runs"),
+    out: OutFolder = "runs",
     cache: CachePlace = None,
     from_: FromStage = None,
     debug: Debug = False,
@@ -129,20 +134,24 @@ def build(
       butwait build my.yaml --set server=http://127.0.0.1:8000
       butwait build my.yaml --from rows
       butwait build my.yaml --direct_running_mode=multi_threading
+      butwait build my.yaml --runner FlinkRunner --flink_master=jm:8081 --out gs://bucket/runs
     """
     from butwait.pipelines.stages.beam_run import check_options, quiet_beam
 
-    quiet_beam()
     check_options(runner, context.args)
     from butwait.pipelines.build import BuildOptions, build_dataset
+    from butwait.pipelines.places import read_folder
     from butwait.pipelines.recipe_file import load_recipe
+    from butwait.pipelines.remote import is_remote
     from butwait.pipelines.summary import print_summary
 
+    if not is_remote(runner, context.args):
+        quiet_beam()
     _spare_garbage()
     effective = load_recipe(recipe, set_ or (), limit, override_base=Path.cwd())
     options = BuildOptions(
         base=recipe.resolve().parent,
-        out=out,
+        out=read_folder(out),
         cache=find_cache(cache),
         runner=runner,
         beam_options=tuple(context.args),
@@ -170,7 +179,7 @@ def _spare_garbage() -> None:
 
 @app.command()
 def push(
-    run: RunPath,
+    run: AnyRun,
     repo_id: Annotated[str, typer.Argument(help="Repository on the Hub, e.g. me/my-dataset.")],
     public: Annotated[
         bool, typer.Option("--public", help="Make the repository public (default: private).")
@@ -190,19 +199,24 @@ def push(
       butwait push runs/quickstart me/pocket-reasoning --public
       butwait push runs/quickstart-sft me/pocket-sft
     """
+    from butwait.pipelines.places import read_folder, use_options
+    from butwait.pipelines.publication import fetch_publication
     from butwait.pipelines.publish import push_run
     from butwait.pipelines.publish_model import is_training_run, push_model
 
-    is_model = is_training_run(run)
-    result = (push_model if is_model else push_run)(
-        run,
-        repo_id,
-        public=public,
-        token=_hub_token(),
-        endpoint=os.environ.get("HF_ENDPOINT"),
-        commit_message=message,
-        progress=_say,
-    )
+    folder = read_folder(run)
+    use_options(folder)
+    with fetch_publication(folder) as here:
+        is_model = is_training_run(here)
+        result = (push_model if is_model else push_run)(
+            here,
+            repo_id,
+            public=public,
+            token=_hub_token(),
+            endpoint=os.environ.get("HF_ENDPOINT"),
+            commit_message=message,
+            progress=_say,
+        )
     what = f"{result.files_sent} files sent" if result.files_sent else "nothing had changed"
     read = "model" if is_model else f"{result.n_rows} rows"
     _say(f"{result.url} at {result.revision}: {read} read back equal ({what})")
@@ -210,7 +224,7 @@ def push(
 
 @app.command()
 def ledger(
-    run: RunPath,
+    run: AnyRun,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     debug: Debug = False,
 ) -> None:
@@ -221,9 +235,12 @@ def ledger(
       butwait ledger runs/quickstart
       butwait ledger runs/quickstart --json
     """
+    from butwait.pipelines.places import read_folder, use_options
     from butwait.pipelines.summary import print_ledger, read_ledger
 
-    print_ledger(read_ledger(run), as_json)
+    folder = read_folder(run)
+    use_options(folder)
+    print_ledger(read_ledger(folder), as_json)
 
 
 @app.command()
@@ -348,6 +365,7 @@ def run_command(arguments: list[str]) -> int:
     """
     debug = "--debug" in arguments
     try:
+        refuse_addresses(arguments)
         result = app(arguments, standalone_mode=False)
         if result == INTERRUPTED:
             raise KeyboardInterrupt

@@ -7,10 +7,10 @@ partitioned into the shards of the questions, or the cache alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from butwait.pipelines.cache import Cache
+from butwait.pipelines.places import AnyPath
 from butwait.pipelines.replay import ReplaySampler, recordings_path
 from butwait.pipelines.sampling.engine import Endpoint, make_sampler
 from butwait.schemas.question import Question
@@ -30,7 +30,7 @@ class Engine:
 
     identity: ModelIdentity
     endpoint: Endpoint | None = None
-    recordings: Path | None = None
+    recordings: AnyPath | None = None
     n_replayed: int | None = None
     """Samples a question to replay; None: all that are recorded."""
     scorer: ScorerEndpoint | None = None

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from butwait.pipelines.cache.explain import Finding, explain_sample
 from butwait.pipelines.cache.store import Cache
+from butwait.pipelines.places import files_in
 from butwait.pipelines.recipe_file import load_recipe
 from butwait.pipelines.resolve import identify_policy, make_ask_plan
 from butwait.pipelines.run_folder import RunFolder
@@ -170,7 +171,7 @@ def _targets(run: RunFolder) -> Iterator[tuple[str, Target]]:
     for path in run.trajectory_parts():
         for row in read_columns(path, ["id", "question_id"]):
             yield row["id"], Target(row["question_id"], (row["id"],))
-    for path in sorted(run.stage("rows").glob("*/train-*.parquet")):
+    for path in files_in(run.stage("rows"), "*/train-*.parquet"):
         for row in read_columns(path, ["id", "question_id", "provenance"]):
             yield row["id"], Target(row["question_id"], tuple(row["provenance"]["parents"]))
 

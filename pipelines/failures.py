@@ -11,9 +11,10 @@ import signal
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
 
+from butwait.pipelines.places import AnyPath, files_in
+from butwait.pipelines.tables import write_text
 from butwait.schemas import errors
 from butwait.schemas.errors import ButwaitError
 
@@ -27,25 +28,25 @@ class WorkerError(ButwaitError):
 
 
 @contextmanager
-def reported(folder: Path) -> Iterator[None]:
+def reported(folder: AnyPath) -> Iterator[None]:
     """Write a ``ButwaitError`` that leaves the block to a folder, and let it go on."""
     try:
         yield
     except ButwaitError as error:
-        folder.mkdir(parents=True, exist_ok=True)
         known = next(kind for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
         content = {
             "type": known.__name__,
             "message": str(error),
             "exit_code": error.exit_code,
         }
-        path = folder / f"failure-{uuid.uuid4().hex}.txt"
-        path.write_text(json.dumps(content), encoding="utf-8")
+        # Where not even this can be written, the runner's own words have to do.
+        with suppress(ButwaitError):
+            write_text(folder / f"failure-{uuid.uuid4().hex}.txt", json.dumps(content))
         raise
 
 
 @contextmanager
-def raised_here(folder: Path) -> Iterator[None]:
+def raised_here(folder: AnyPath) -> Iterator[None]:
     """Raise the error that a worker reported instead of what the runner made of it.
 
     Ctrl-C stays Ctrl-C: a runner that works in the main thread turns it into an error of its own.
@@ -63,7 +64,7 @@ def raised_here(folder: Path) -> Iterator[None]:
     except Exception as error:
         if interrupts:
             raise KeyboardInterrupt from error
-        for path in sorted(folder.glob("failure-*.txt")):
+        for path in files_in(folder, "failure-*.txt"):
             content = json.loads(path.read_text(encoding="utf-8"))
             known = getattr(errors, content["type"], None)
             if known in (errors.SamplerError, errors.SourceError, errors.ConfigError):

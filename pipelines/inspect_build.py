@@ -55,7 +55,7 @@ def inspect_build(root: Path, manifest: dict[str, Any], read: Reader) -> Inspect
         tokens=tokens,
         cached=_cached(run, read),
         places=find_places(dataset=run.stage("rows"), card=run.stage("card") / "README.md",
-                      logs=run.logs, report=root / "report.html"),
+                      logs=root / "logs", report=root / "report.html"),
         problems=tuple(read.problems),
         next=_next_build(root, missing, held),
     )  # fmt: skip
@@ -100,7 +100,7 @@ def _cached(run: RunFolder, read: Reader) -> int | None:
     if not run.timeline.is_file():
         return None
     last: dict[tuple[str, int], int] = {}
-    text = read.attempt(partial(run.timeline.read_text, "utf-8", "replace"), "")
+    text = read.attempt(partial(run.timeline.read_text, encoding="utf-8"), "")
     for line in text.splitlines():
         try:
             found = json.loads(line)

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 
+from butwait.pipelines.places import AnyPath
 from butwait.pipelines.tables import count_rows, read_columns
 from butwait.schemas.errors import ButwaitError
 
@@ -77,11 +78,11 @@ class Reader:
             return {}
         return found
 
-    def count(self, paths: Iterable[Path]) -> int:
+    def count(self, paths: Iterable[AnyPath]) -> int:
         """Return the rows of some files, those that can be read."""
         return sum(self.attempt(partial(count_rows, path), 0) for path in paths)
 
-    def rows(self, path: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
+    def rows(self, path: AnyPath, columns: Sequence[str]) -> list[dict[str, Any]]:
         """Return small columns of one fragment; nothing of one that cannot be read."""
         return self.attempt(lambda: list(read_columns(path, columns)), [])
 
@@ -110,9 +111,9 @@ def tell_versions(manifest: dict[str, Any]) -> dict[str, str]:
     return {str(name): str(version) for name, version in both.items() if version}
 
 
-def find_places(**places: Path) -> dict[str, str]:
+def find_places(**places: AnyPath) -> dict[str, str]:
     """Return those of some paths that exist."""
-    return {name: str(path) for name, path in places.items() if path.exists()}
+    return {name: str(path) for name, path in places.items() if path.is_dir() or path.is_file()}
 
 
 def is_held(root: Path) -> bool:

@@ -10,18 +10,21 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import sys
 import threading
 import time
 import uuid
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
+from butwait.pipelines.places import AnyPath, remove_tree
 from butwait.pipelines.rates import Rates, Reading
+from butwait.pipelines.tables import write_text
 from butwait.pipelines.terminal import is_live
+from butwait.schemas.errors import ConfigError
 
 PLAIN_EVERY_S = 10.0
 LIVE_EVERY_S = 0.25
@@ -29,21 +32,23 @@ RECORDED_EVERY_S = 1.0
 """Of a young stage; an older one is recorded at a sixtieth of its age, at most every 30 s, so that
 a week of sampling is some megabytes."""
 _WRITE_EVERY_S = 0.2
+REMOTE_EVERY_S = 20.0
+"""Remote stores want no object written, and none looked at, more often than needed."""
 
 
 class StatusFile:
     """A worker's counts, written to a file of its own at most five times a second."""
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, folder: AnyPath) -> None:
         self._path = folder / f"{os.getpid()}-{uuid.uuid4().hex[:8]}.json"
         self._counts: Counter[str] = Counter()
+        self._every_s = _WRITE_EVERY_S if isinstance(folder, Path) else REMOTE_EVERY_S
         self._written = 0.0
 
     def add(self, **counts: int) -> None:
         """Add to the counts; negative where something is no longer so."""
         self._counts.update(counts)
-        if time.monotonic() - self._written > _WRITE_EVERY_S:
+        if time.monotonic() - self._written > self._every_s:
             self.write()
 
     async def keep_written(self) -> None:
@@ -53,14 +58,13 @@ class StatusFile:
             self.write()
 
     def write(self) -> None:
-        """Write the counts now."""
-        temporary = self._path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(self._counts), encoding="utf-8")
-        temporary.replace(self._path)
+        """Write the counts now; a disk that is full is the work's to find."""
+        with suppress(ConfigError):
+            write_text(self._path, json.dumps(self._counts))
         self._written = time.monotonic()
 
 
-def sum_status(folder: Path) -> Counter[str]:
+def sum_status(folder: AnyPath) -> Counter[str]:
     """Return the sum of all workers' counts."""
     total: Counter[str] = Counter()
     for path in folder.glob("*.json"):
@@ -114,11 +118,11 @@ class StageProgress:
     def __init__(
         self,
         stage: str,
-        folder: Path,
+        folder: AnyPath,
         total: int,
         item: str,
         stream: TextIO | None = None,
-        timeline: Path | None = None,
+        timeline: AnyPath | None = None,
     ) -> None:
         self._stage, self._folder = stage, folder
         self._stream = stream or sys.stderr
@@ -126,11 +130,11 @@ class StageProgress:
         self._thread = threading.Thread(target=self._watch, name="progress", daemon=True)
         self._begun = time.monotonic()
         self._rates = Rates(item, total)
-        self._timeline = None if timeline is None else Timeline(timeline, stage)
+        # A remote store cannot append, and the counts are not worth an object an interval.
+        self._timeline = Timeline(timeline, stage) if isinstance(timeline, Path) else None
 
     def __enter__(self) -> StageProgress:
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir(parents=True, exist_ok=True)
+        remove_tree(self._folder)
         self._thread.start()
         return self
 
@@ -173,8 +177,11 @@ class StageProgress:
 
         console = Console(file=self._stream)
         with Live(console=console, transient=True, auto_refresh=False) as live:
-            while not self._stop.wait(LIVE_EVERY_S):
+            while not self._stop.wait(self._wait_s(LIVE_EVERY_S)):
                 live.update(render(self._stage, self._read()), refresh=True)
+
+    def _wait_s(self, here_s: float) -> float:
+        return here_s if isinstance(self._folder, Path) else REMOTE_EVERY_S
 
     def _read(self, *, is_last: bool = False) -> Reading:
         counts = sum_status(self._folder)

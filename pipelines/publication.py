@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from butwait.pipelines.card import name_repo
 from butwait.pipelines.front_matter import read_front_matter
+from butwait.pipelines.places import AnyPath, RemotePath, fetch, relative_name, worked_on_here
 from butwait.pipelines.run_folder import RunFolder
 from butwait.pipelines.shards import ConfigFiles, read_configs
 from butwait.schemas.errors import ConfigError
@@ -49,6 +51,28 @@ class Publication:
     def n_bytes(self) -> int:
         """Size of all files."""
         return sum(file.size for file in self.files.values())
+
+
+@contextmanager
+def fetch_publication(run: AnyPath) -> Iterator[Path]:
+    """Have the folder of a run here, as far as it is published; a local one is what it is.
+
+    Raises:
+        ConfigError: A remote run that is not there, or not whole.
+    """
+    with worked_on_here(run) as here:
+        if isinstance(run, RemotePath):
+            records = {name: RunFolder(run).record(name) for name in ("rows", "card")}
+            for name, record in records.items():
+                if record is None:
+                    raise ConfigError(
+                        f"stage {name!r} of {run} is not whole; finish it with `butwait build` "
+                        "first"
+                    )
+            named = [file.name for record in records.values() if record for file in record.files]
+            beside = [f"{name}/_stage.json" for name in records]
+            fetch(run, ["manifest.json", "recipe.yaml", *beside, *named], here)
+        yield here
 
 
 def read_publication(run: Path, repo_id: str) -> Publication:
@@ -91,7 +115,7 @@ def _check_stage_hashes(folder: RunFolder, configs: tuple[ConfigFiles, ...]) -> 
     known = {file.name: file.sha256 for file in record.files} if record else {}
     for config in configs:
         for shard in config.shards:
-            name = shard.path.relative_to(folder.root).as_posix()
+            name = relative_name(shard.path, folder.root)
             if known.get(name) != shard.sha256:
                 raise ConfigError(
                     f"{shard.path} is not the file that the build wrote; build the rows anew with "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -14,16 +15,40 @@ from butwait.schemas.errors import ConfigError
 from butwait.schemas.recipe import Recipe
 
 MAX_BYTES = 1_000_000
+MAX_NODES = 100_000
+"""Values of a document, those behind an alias as often as they are named."""
+_MAX_KEY = 80
+"""Characters of a key that are shown."""
 R = TypeVar("R", bound=BaseModel)
+_NO_YAML = (yaml.YAMLError, RecursionError, ValueError, OverflowError, LookupError, TypeError)
+"""The parser lets errors of its conversions through, e.g. of a date that is none."""
 
 
 class _UniqueKeys(yaml.SafeLoader):
-    """The safe loader, which would take the last of two equal keys without a word."""
+    """The safe loader, which would take the last of two equal keys without a word.
+
+    It would also follow aliases of aliases until the memory is full.
+    """
+
+    def get_single_node(self) -> Any:
+        """Refuse a document that its aliases make larger than any recipe."""
+        node = super().get_single_node()
+        pending, n_nodes = [node], 0
+        while pending:
+            here = pending.pop()
+            n_nodes += 1
+            if n_nodes > MAX_NODES:
+                raise yaml.YAMLError(f"more than {MAX_NODES} values, aliases counted")
+            if isinstance(here, yaml.SequenceNode):
+                pending += here.value
+            elif isinstance(here, yaml.MappingNode):
+                pending += [part for pair in here.value for part in pair]
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Refuse a mapping that names a key twice."""
-        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        twice = next((name for name in names if names.count(name) > 1), None)
+        names = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        twice = next((name for name, count in names.items() if count > 1), None)
         if twice is not None:
             raise yaml.YAMLError(f"key {twice!r} stands twice in one section{node.start_mark}")
         return super().construct_mapping(node, deep)
@@ -91,17 +116,21 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ConfigError(f"recipe {path} is larger than {MAX_BYTES} bytes: not a recipe")
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)  # noqa: S506
+        document = _parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(f"recipe {path} does not exist; see recipes/ for examples") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"recipe {path} cannot be read: {error}") from error
-    except (yaml.YAMLError, RecursionError) as error:
-        what = " ".join(str(error).split()) or type(error).__name__
+    except _NO_YAML as error:
+        what = " ".join(str(error).split())[:300] or type(error).__name__
         raise ConfigError(f"recipe {path} is not valid YAML: {what}") from error
     if not isinstance(document, dict):
         raise ConfigError(f"recipe {path} must be a mapping of keys, e.g. name: first-try")
     return document
+
+
+def _parse(text: str) -> Any:
+    return yaml.load(text, Loader=_UniqueKeys)  # noqa: S506 - a safe loader
 
 
 def _apply(document: dict[str, Any], override: str, base: Path | None) -> None:
@@ -109,9 +138,9 @@ def _apply(document: dict[str, Any], override: str, base: Path | None) -> None:
     if not separator or not key:
         raise ConfigError(f"--set {override!r}: write key=value, e.g. --set sampling.n=4")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {override!r}: the value is not valid YAML") from error
+        value = _parse(text)
+    except _NO_YAML as error:
+        raise ConfigError(f"--set {override[:80]!r}: the value is not valid YAML") from error
     *parents, last = key.split(".")
     if base is not None and _is_local(key, last, value):
         value = str((base / Path(value).expanduser()).resolve())
@@ -174,7 +203,7 @@ def _explain(error: ValidationError, kind: type[BaseModel]) -> str:
     shown = shown if len(shown) <= 80 else shown[:77] + "..."
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "union_tag_invalid":
-        tag, expected = str(first["ctx"]["tag"]), str(first["ctx"]["expected_tags"])
+        tag, expected = str(first["ctx"]["tag"])[:_MAX_KEY], str(first["ctx"]["expected_tags"])
         names = [name.strip(" '") for name in expected.split(",")]
         names = ["FILE.py:FUNCTION" if name == "own" else name for name in names]
         close = difflib.get_close_matches(tag, names, 1)
@@ -192,7 +221,7 @@ def _read_key(detail: Any) -> str:
 
 def _readable(place: tuple[int | str, ...]) -> list[str]:
     """The place as a person writes it: without the tag that pydantic adds below a union."""
-    parts = [str(part) for part in place]
+    parts = [str(part)[:_MAX_KEY] for part in place]
     for section, n in (("rows", 2), ("search", 1)):
         if parts[:1] == [section] and len(parts) > n + 1:
             return parts[:n] + parts[n + 1 :]
@@ -202,7 +231,7 @@ def _readable(place: tuple[int | str, ...]) -> list[str]:
 def _nearest(place: tuple[int | str, ...], kind: type[BaseModel]) -> str:
     """Suggest the known key nearest to the unknown one, from the model that refused it."""
     names = _known_keys(kind, list(place[:-1]))
-    close = difflib.get_close_matches(str(place[-1]), names, 1, cutoff=0.5)
+    close = difflib.get_close_matches(str(place[-1])[:_MAX_KEY], names, 1, cutoff=0.5)
     if close:
         return f"; did you mean {close[0]!r}?"
     return f"; known keys here: {', '.join(sorted(names))}" if names else ""

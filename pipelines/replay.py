@@ -9,7 +9,6 @@ verdicts: a recorded label travels along and is never believed.
 from __future__ import annotations
 
 import json
-import math
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from butwait.pipelines.places import AnyPath, worked_on_here
 from butwait.pipelines.sources.layouts import as_text, cut_between, look_up, top_level
 from butwait.pipelines.sources.place import BadRecord, RecordRange, cut_ranges, require_column
 from butwait.pipelines.sources.read import find_place
@@ -38,6 +38,8 @@ BUFFER_CHARACTERS = 16 << 20
 ROW_GROUP = 64
 """Recordings read together when one is looked up."""
 CACHED_GROUPS = 16
+MAX_COUNT = 2**31
+"""Numbers beyond it are no counts of tokens; a column could not hold all that JSON can."""
 
 
 class Recording(Record):
@@ -100,7 +102,7 @@ def resolve_replay(spec: ReplaySpec, base: Path) -> ResolvedReplay:
     return ResolvedReplay(spec, place.dataset, place.revision, columns, ranges)
 
 
-def partition_recordings(replay: ResolvedReplay, n_shards: int, out: Path) -> RecordingCounts:
+def partition_recordings(replay: ResolvedReplay, n_shards: int, out: AnyPath) -> RecordingCounts:
     """Write ``recordings-00000.parquet`` ... to a folder, one file a shard.
 
     Rows are sorted by problem key and, within it, in file order. Memory holds one shard.
@@ -109,7 +111,13 @@ def partition_recordings(replay: ResolvedReplay, n_shards: int, out: Path) -> Re
         SourceError: The recording cannot be read to the end.
     """
     out.mkdir(parents=True, exist_ok=True)
-    spill = _Spill(out, n_shards)
+    with worked_on_here(out) as here:
+        return _partition(replay, n_shards, out, _Spill(here, n_shards))
+
+
+def _partition(
+    replay: ResolvedReplay, n_shards: int, out: AnyPath, spill: _Spill
+) -> RecordingCounts:
     refused: Counter[str] = Counter()
     n_records = n_ended = 0
     try:
@@ -134,7 +142,7 @@ def partition_recordings(replay: ResolvedReplay, n_shards: int, out: Path) -> Re
     )
 
 
-def recordings_path(folder: Path, shard: int) -> Path:
+def recordings_path(folder: AnyPath, shard: int) -> AnyPath:
     """Return the file of one shard."""
     return folder / f"recordings-{shard:05d}.parquet"
 
@@ -147,9 +155,9 @@ class ReplaySampler:
         identity: The model that wrote the recording.
     """
 
-    def __init__(self, path: Path, identity: ModelIdentity) -> None:
+    def __init__(self, path: AnyPath, identity: ModelIdentity) -> None:
         self._identity = identity
-        self._file = pq.ParquetFile(path)
+        self._file = pq.ParquetFile(path if isinstance(path, Path) else path.open())
         groups = range(self._file.num_row_groups)
         self._last_keys = [self._key_range(group)[1] for group in groups]
         self._group = lru_cache(maxsize=CACHED_GROUPS)(self._read_group)
@@ -195,7 +203,7 @@ class ReplaySampler:
     async def close(self) -> None:
         """Close the shard's file."""
         self._group.cache_clear()
-        self._file.close()
+        self._file.close(force=True)
 
     def _find(self, key: str) -> list[Recording]:
         rows: list[Recording] = []
@@ -268,7 +276,7 @@ def _recorded_texts(
             "key": key,
             "text": clean_text(text, spec),
             "label": _as_label(label),
-            "n_tokens": int(n_tokens) if _is_number(n_tokens) else None,
+            "n_tokens": _as_count(n_tokens),
             "reason": reason if isinstance(reason, str) and reason else None,
             "ended": text.rstrip().endswith(spec.text_drop) if spec.text_drop else None,
         }
@@ -310,7 +318,11 @@ def _as_label(value: Any) -> bool | None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, int | float) and abs(value) <= MAX_COUNT  # false for NaN
+
+
+def _as_count(value: Any) -> int | None:
+    return int(value) if _is_number(value) and value >= 0 and value is not True else None
 
 
 # One shard

@@ -6,14 +6,23 @@ shapes it and of the stage before. Leaves out what is inside the files.
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import Field, ValidationError
 
+from butwait.pipelines.places import (
+    AnyPath,
+    RemotePath,
+    are_there,
+    files_in,
+    in_order,
+    relative_name,
+    remove_tree,
+    sent_at_end,
+)
 from butwait.pipelines.tables import file_sha256, write_text
 from butwait.schemas.errors import ConfigError
 from butwait.schemas.record import Record
@@ -46,15 +55,21 @@ class StageRecord(Record):
 class RunFolder:
     """Paths of one run."""
 
-    root: Path
+    root: AnyPath
 
     @contextmanager
     def held(self) -> Iterator[None]:
         """Hold the folder for one build; the lock goes with the process, however it ends.
 
+        A remote store has no such lock: there, only whether it can be written is found out.
+
         Raises:
             ConfigError: Another build is at work in it, or it cannot be written.
         """
+        if isinstance(self.root, RemotePath):
+            write_text(self.root / ".lock", "")
+            yield
+            return
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             file = (self.root / ".lock").open("w")
@@ -74,57 +89,58 @@ class RunFolder:
                 ) from error
             yield
 
-    def stage(self, name: str) -> Path:
+    def stage(self, name: str) -> AnyPath:
         """Folder of a stage."""
         return self.root / name
 
-    def parts(self, name: str) -> Path:
+    def parts(self, name: str) -> AnyPath:
         """Working folder of a stage; gone when the stage is whole."""
         return self.root / name / ".parts"
 
     @property
-    def dead_letters(self) -> Path:
+    def dead_letters(self) -> AnyPath:
         """Folder of what was refused."""
         return self.root / "dead_letters"
 
     @property
-    def considered(self) -> Path:
+    def considered(self) -> AnyPath:
         """Folder of what each question gave each configuration: traces, or a reason for none."""
         return self.root / "considered"
 
-    @property
-    def logs(self) -> Path:
-        """Folder of server logs."""
-        return self.root / "logs"
+    @contextmanager
+    def logs(self) -> Iterator[Path]:
+        """Have the folder of server logs; of a remote run a local one that is sent at the end."""
+        with sent_at_end(self.root / "logs") as folder:
+            yield folder
 
     @property
-    def status(self) -> Path:
+    def status(self) -> AnyPath:
         """Folder of the workers' progress counts."""
         return self.root / ".status"
 
     @property
-    def timeline(self) -> Path:
+    def timeline(self) -> AnyPath:
         """What stage 2 had counted, interval by interval; goes with what it counted."""
         return self.stage("trajectories") / "progress.jsonl"
 
-    def question_shards(self) -> list[Path]:
+    def question_shards(self) -> list[AnyPath]:
         """Question shards in order."""
-        return sorted(self.stage("questions").glob("questions-*.parquet"))
+        return files_in(self.stage("questions"), "questions-*.parquet")
 
-    def trajectory_parts(self) -> list[Path]:
+    def trajectory_parts(self) -> list[AnyPath]:
         """Trajectory fragments in order."""
-        return sorted(self.stage("trajectories").glob("part-*.parquet"))
+        return files_in(self.stage("trajectories"), "part-*.parquet")
 
     @property
-    def trees(self) -> Path:
+    def trees(self) -> AnyPath:
         """Folder of search trees, one fragment a block, named like the trajectories'."""
         return self.stage("trajectories") / "trees"
 
-    def tree_parts(self) -> list[Path]:
+    def tree_parts(self) -> list[AnyPath]:
         """Search-tree fragments in order."""
-        return sorted(self.trees.glob("part-*.parquet"))
+        return files_in(self.trees, "part-*.parquet")
 
-    def tree_part(self, part: str) -> Path:
+    def tree_part(self, part: str) -> AnyPath:
         """Search trees of one trajectory fragment; the file is missing where nothing was searched.
 
         Args:
@@ -132,7 +148,7 @@ class RunFolder:
         """
         return self.trees / f"{part}.parquet"
 
-    def row_shards(self, config: str) -> list[Path]:
+    def row_shards(self, config: str) -> list[AnyPath]:
         """Published shards of one configuration in order."""
         return sorted((self.stage("rows") / config).glob("train-*.parquet"))
 
@@ -143,7 +159,7 @@ class RunFolder:
             record = StageRecord.model_validate_json(path.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValidationError):
             return None
-        is_there = all((self.root / file.name).is_file() for file in record.files)
+        is_there = are_there(self.root, (file.name for file in record.files))
         return record if is_there else None
 
     def fingerprint(self, stage: str) -> str | None:
@@ -166,7 +182,6 @@ class RunFolder:
                 self._record_path(stage).unlink(missing_ok=True)
                 return
             self.clear(stage)
-            folder.mkdir(parents=True, exist_ok=True)
             write_text(marker, fingerprint)
         except OSError as error:
             raise ConfigError(f"run folder {self.root} cannot be written: {error}") from error
@@ -177,17 +192,16 @@ class RunFolder:
         fingerprint: str,
         seconds: float,
         counts: dict[str, int],
-        files: dict[Path, int],
+        files: Mapping[AnyPath, int],
         notes: dict[str, str] | None = None,
     ) -> StageRecord:
         """Write the record that makes the stage whole; ``files`` maps paths to row counts."""
+        paths = sorted(files)
         listed = tuple(
-            FileRecord(
-                name=path.relative_to(self.root).as_posix(), sha256=file_sha256(path), rows=rows
-            )
-            for path, rows in sorted(files.items())
+            FileRecord(name=relative_name(path, self.root), sha256=sha256, rows=files[path])
+            for path, sha256 in zip(paths, in_order(file_sha256, paths), strict=True)
         )
-        shutil.rmtree(self.parts(stage), ignore_errors=True)
+        remove_tree(self.parts(stage))
         record = StageRecord(
             stage=stage,
             fingerprint=fingerprint,
@@ -201,12 +215,12 @@ class RunFolder:
 
     def clear(self, stage: str) -> None:
         """Remove a stage's output and what it refused."""
-        shutil.rmtree(self.stage(stage), ignore_errors=True)
+        remove_tree(self.stage(stage))
         for path in self.dead_letters.glob(f"{stage}-*.parquet"):
             path.unlink()
         beside = {"rows": self.considered, "trajectories": self.stage("recordings")}
         if stage in beside:
-            shutil.rmtree(beside[stage], ignore_errors=True)
+            remove_tree(beside[stage])
 
-    def _record_path(self, stage: str) -> Path:
+    def _record_path(self, stage: str) -> AnyPath:
         return self.stage(stage) / "_stage.json"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,8 +12,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from butwait.pipelines.places import AnyPath
 from butwait.pipelines.run_folder import RunFolder
-from butwait.pipelines.tables import count_rows, read_columns
+from butwait.pipelines.tables import count_rows, open_parquet, read_columns
 from butwait.schemas.errors import ConfigError
 from butwait.schemas.ledger import Account, Ledger
 
@@ -22,7 +22,7 @@ N_SHOWN = 3
 _SHOWN_CHARACTERS = 900
 
 
-def read_ledger(run: Path) -> Ledger:
+def read_ledger(run: AnyPath) -> Ledger:
     """Read a run's ledger.
 
     Raises:
@@ -116,10 +116,9 @@ def _samples(run: RunFolder, configs: tuple[str, ...]) -> list[tuple[str, str]]:
     return found
 
 
-def _columns(path: Path) -> list[str]:
-    import pyarrow.parquet as pq
-
-    names = pq.read_schema(path).names
+def _columns(path: AnyPath) -> list[str]:
+    with open_parquet(path) as file:
+        names = file.schema_arrow.names
     shown = ("prompt", "completion", "chosen", "rejected", "completions", "labels")
     return [n for n in ("id", *shown, "problem", "answer", "pass_rate") if n in names]
 

@@ -2,15 +2,17 @@
 
 Arrow schemas are derived from the Pydantic records, so that the two cannot drift apart. Files
 appear by temporary name and rename: a reader never sees half a file, a retried bundle writes the
-same file again. Leaves out remote file systems.
+same file again. Where a path leads, here or to a remote store, is `places`' to know.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 import types
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
@@ -18,7 +20,8 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from butwait.schemas.errors import ButwaitError
+from butwait.pipelines.places import AnyPath, in_order
+from butwait.schemas.errors import ButwaitError, ConfigError
 from butwait.schemas.record import Record
 
 R = TypeVar("R", bound=Record)
@@ -64,7 +67,7 @@ def published_schema(record: type[Record]) -> pa.Schema:
 
 
 def write_records(
-    path: Path,
+    path: AnyPath,
     records: Iterable[R],
     record: type[R],
     *,
@@ -82,7 +85,7 @@ def write_records(
     """
     table_schema = schema or arrow_schema(record)
     n_rows = 0
-    with _renamed(path) as temporary:
+    with _whole(path) as temporary:
         # Page index and small groups let the Hub's viewer open a row without the whole file.
         with pq.ParquetWriter(temporary, table_schema, write_page_index=True) as writer:
             for batch in _batches(records, row_group_size):
@@ -94,7 +97,7 @@ def write_records(
 
 
 def read_records(
-    path: Path, record: type[R], row_groups: Sequence[int] | None = None
+    path: AnyPath, record: type[R], row_groups: Sequence[int] | None = None
 ) -> Iterator[R]:
     """Yield the records of a parquet file, one row group in memory at a time.
 
@@ -102,7 +105,7 @@ def read_records(
         ButwaitError: If the file is not readable parquet of this record.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        with open_parquet(path) as file:
             groups = range(file.num_row_groups) if row_groups is None else row_groups
             for group in groups:
                 for row in file.read_row_group(group).to_pylist():
@@ -111,18 +114,23 @@ def read_records(
         raise _unreadable(path, error) from error
 
 
-def count_rows(path: Path) -> int:
+def count_rows(path: AnyPath) -> int:
     """Return the number of rows of a parquet file, from its footer."""
-    return int(_metadata(path).num_rows)
+    return int(read_footer(path).num_rows)
 
 
-def count_row_groups(path: Path) -> int:
+def count_each(paths: Sequence[AnyPath]) -> dict[AnyPath, int]:
+    """Return the number of rows of every file."""
+    return dict(zip(paths, in_order(count_rows, paths), strict=True))
+
+
+def count_row_groups(path: AnyPath) -> int:
     """Return the number of row groups of a parquet file, from its footer."""
-    return int(_metadata(path).num_row_groups)
+    return int(read_footer(path).num_row_groups)
 
 
 def read_columns(
-    path: Path, columns: Sequence[str], batch_size: int = 8192
+    path: AnyPath, columns: Sequence[str], batch_size: int = 8192
 ) -> Iterator[dict[str, Any]]:
     """Yield some columns of every row, batch by batch.
 
@@ -130,65 +138,93 @@ def read_columns(
         ButwaitError: If the file is not readable parquet.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        with open_parquet(path) as file:
             for batch in file.iter_batches(batch_size=batch_size, columns=list(columns)):
                 yield from batch.to_pylist()
     except (pa.ArrowInvalid, OSError) as error:
         raise _unreadable(path, error) from error
 
 
-def _metadata(path: Path) -> pq.FileMetaData:
+@contextmanager
+def open_parquet(path: AnyPath) -> Iterator[pq.ParquetFile]:
+    """Open a parquet file for a ``with`` block."""
+    if isinstance(path, Path):
+        with pq.ParquetFile(path) as file:
+            yield file
+        return
+    # Far away few large reads are cheaper than many small ones.
+    with path.open() as raw, pq.ParquetFile(raw, pre_buffer=True) as file:
+        yield file
+
+
+def read_footer(path: AnyPath) -> pq.FileMetaData:
+    """Read a parquet file's footer.
+
+    Raises:
+        ButwaitError: If the file is not readable parquet.
+    """
     try:
-        return pq.read_metadata(path)
+        with open_parquet(path) as file:
+            return file.metadata
     except (pa.ArrowInvalid, OSError) as error:
         raise _unreadable(path, error) from error
 
 
-def _unreadable(path: Path, error: Exception) -> ButwaitError:
+def _unreadable(path: AnyPath, error: Exception) -> ButwaitError:
     return ButwaitError(
         f"{path} cannot be read as parquet ({error}); "
         "delete it and run the build again to make it anew"
     )
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: AnyPath, text: str) -> None:
     """Write a UTF-8 text file, whole or not at all."""
-    with _renamed(path) as temporary:
+    with _whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_lines(path: Path, lines: Iterable[str]) -> int:
+def write_lines(path: AnyPath, lines: Iterable[str]) -> int:
     """Write a UTF-8 text file line by line, whole or not at all; return the number of lines."""
     n = 0
-    with _renamed(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+    with _whole(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         for line in lines:
             file.write(line + "\n")
             n += 1
     return n
 
 
-def file_sha256(path: Path) -> str:
+def file_sha256(path: AnyPath) -> str:
     """Return the SHA-256 of a file as hex."""
-    with path.open("rb") as file:
+    with path.open("rb") if isinstance(path, Path) else path.open() as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-class _renamed:
-    """Context manager: a temporary sibling that takes the final name only on success."""
+@contextmanager
+def _whole(path: AnyPath) -> Iterator[Path]:
+    """Have a file to write that takes the final name, or is sent there, only on success.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-
-    def __enter__(self) -> Path:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        return self._temporary
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if kind is None:
-            self._temporary.replace(self._path)
+    Raises:
+        ConfigError: There is no room, or no right, to write.
+    """
+    try:
+        if isinstance(path, Path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+            try:
+                yield temporary
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+            temporary.replace(path)
         else:
-            self._temporary.unlink(missing_ok=True)
+            with tempfile.TemporaryDirectory(prefix="butwait-") as folder:
+                yield Path(folder) / path.name
+                path.receive(Path(folder) / path.name)
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be written: {error}; what is finished is kept: mend this and run the "
+            "same command again"
+        ) from error
 
 
 def _batches(records: Iterable[R], size: int) -> Iterator[list[R]]:

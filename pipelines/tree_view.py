@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from butwait.pipelines.places import AnyPath
 from butwait.pipelines.run_folder import RunFolder
 from butwait.pipelines.tables import read_columns, read_records
 from butwait.schemas.errors import ConfigError
@@ -45,7 +46,7 @@ def find_tree(run: Path, question_id: str) -> SearchTree:
     return next(t for i, t in enumerate(read_records(part, SearchTree)) if i == place)
 
 
-def _find_parts(run: Path) -> list[Path]:
+def _find_parts(run: Path) -> list[AnyPath]:
     parts = RunFolder(run).tree_parts()
     if not parts:
         raise ConfigError(

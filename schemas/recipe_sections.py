@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 
 class Section(BaseModel):
@@ -64,6 +64,18 @@ class ServerSpec(Section):
     none does, the requests are asked again. Default: a third of ``request_timeout_s``."""
     outage_s: float = Field(default=600.0, gt=0)
     """Longest wait for a server that is down, in seconds, before the build stops."""
+
+    @field_validator("args")
+    @classmethod
+    def _trust_no_code(cls, args: tuple[str, ...]) -> tuple[str, ...]:
+        """Refuse the flag that has an engine run what a model's repository brings."""
+        flag = next((a for a in args if "trust-remote-code" in a.replace("_", "-").lower()), None)
+        if flag is not None:
+            raise ValueError(
+                f"{flag} lets a model's repository run its code here; start such a server "
+                "yourself, where that does no harm, and give server.url"
+            )
+        return args
 
     @property
     def urls(self) -> tuple[str, ...]:

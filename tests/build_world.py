@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from butwait.pipelines.build import BuildOptions, build_dataset
+from butwait.pipelines.places import is_url, read_folder
 from butwait.pipelines.recipe_file import check_recipe
 from butwait.pipelines.run_folder import RunFolder
 from butwait.pipelines.stages.beam_run import DEFAULT_RUNNER
@@ -72,7 +73,7 @@ def build(
     """Build in a test's folder."""
     options = BuildOptions(
         base=folder,
-        out=folder / out,
+        out=read_folder(out) if is_url(out) else folder / out,
         cache=place or folder / cache,
         runner=DEFAULT_RUNNER,
         beam_options=beam_options,

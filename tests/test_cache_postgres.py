@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from butwait.pipelines.cache import Cache, describe_request, open_cache, read_place
+from butwait.pipelines.cache.claims import LASTS_S, Claims
 from butwait.pipelines.cache.passwords import hide_password
 from butwait.pipelines.cache.postgres import PostgresDatabase
 from butwait.pipelines.cached import CachedSampler
-from butwait.schemas.errors import ConfigError
+from butwait.schemas.errors import ConfigError, SamplerError
 from butwait.schemas.sampling import Completion
 from tests.build_world import build, dataset_bytes, recipe_document, write_questions
 from tests.postgres_server import PASSWORD, PostgresServer, running_server
@@ -190,3 +191,57 @@ def test_an_address_in_the_environment_is_read_and_its_password_not_shown(
     assert "tester:***@" in said.out
     assert "wrong" not in said.err
     assert PASSWORD not in said.out
+
+
+def test_two_builds_at_the_same_time_ask_for_every_sample_once(
+    tmp_path: Path, server: PostgresServer
+) -> None:
+    from tests.build_world import add
+    from tests.fake_openai import FakeOpenAI
+
+    write_questions(tmp_path / "sums.jsonl", 40)
+    place = server.make_database()
+    runs, failures = [], []
+    with FakeOpenAI(add, delay_s=0.2).running() as engine:
+        document = recipe_document(engine.url, rows={"default": {"transform": "verified"}})
+
+        def work(out: str) -> None:
+            try:
+                runs.append(build(tmp_path, document, place=place, out=out))
+            except BaseException as error:
+                failures.append(error)
+
+        threads = [threading.Thread(target=work, args=(out,)) for out in ("one", "two")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        asked = [(p["prompt"], p["seed"]) for p in engine.payloads if "plus" in p["prompt"]]
+    assert failures == []
+    assert len(asked) == len(set(asked)) == 40
+    assert dataset_bytes(runs[0]) == dataset_bytes(runs[1])
+
+
+def test_who_dies_while_asking_is_waited_for_a_minute_at_most(server: PostgresServer) -> None:
+    place, now = server.make_database(), [1000.0]
+    first, second = PostgresDatabase(place), PostgresDatabase(place)
+    dead, waiting = Claims(first, lambda: now[0]), Claims(second, lambda: now[0])
+    assert dead.take("k") and dead.take("k")
+    first.close()  # killed: nobody renews and nobody gives up the claim
+    assert not waiting.take("k")
+    assert waiting.take("l")
+    now[0] += LASTS_S + 1
+    assert waiting.take("k")
+    second.close()
+
+
+def test_a_request_that_fails_gives_its_claim_up(server: PostgresServer) -> None:
+    cache, engine = open_cache(server.make_database()), CountingSampler()
+    engine.fails = True
+    with pytest.raises(SamplerError):
+        asyncio.run(CachedSampler(engine, cache, IDENTITY).sample(request(n=2)))
+    assert cache.database.read("SELECT COUNT(*) FROM claims") == [(0,)]
+    engine.fails = False
+    assert len(asyncio.run(CachedSampler(engine, cache, IDENTITY).sample(request(n=2)))) == 2
+    assert cache.database.read("SELECT COUNT(*) FROM claims") == [(0,)]
+    cache.close()

@@ -41,6 +41,8 @@ Statement = tuple[str, Sequence[Sequence[object]]]
 class Database(Protocol):
     """One connection; statements are written with ``?`` and no other SQL of one database alone."""
 
+    has_claims: bool
+    """Whether it keeps claims, which builds on several machines need."""
     octets: str
     """SQL for the bytes of a text, with ``{}`` for the column."""
 

@@ -6,11 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from butwait.pipelines.cache.asked import Asked
+from butwait.pipelines.cache.claims import Claims
 from butwait.schemas.sampling import Completion
 
 
 class CompletionCache(Protocol):
     """Completions by key."""
+
+    claims: Claims | None
+    """Who asks for what; None where nobody else can be asking."""
 
     def get(self, keys: Sequence[str]) -> dict[str, Completion]:
         """Return what is known of ``keys``."""

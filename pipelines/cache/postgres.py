@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 PAUSES_S = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Before each try to connect again: a database that is started again is back within them."""
+_CLAIMS = (
+    "CREATE UNLOGGED TABLE IF NOT EXISTS claims "
+    "(key TEXT PRIMARY KEY, owner TEXT NOT NULL, until BIGINT NOT NULL)"
+)
 _LOCK = 0x62757477
 """Number of the advisory lock under which tables are made; any number that is not another's."""
 
@@ -37,6 +41,7 @@ class PostgresDatabase:
         ConfigError: psycopg is not installed, or the database cannot be reached or written.
     """
 
+    has_claims = True
     octets = "octet_length({})"
 
     def __init__(self, address: str, pauses_s: Sequence[float] = PAUSES_S) -> None:
@@ -129,9 +134,9 @@ class PostgresDatabase:
             found = self._connection.execute(
                 "SELECT COUNT(*) FROM unnest(%s::text[]) AS t (name) "
                 "WHERE to_regclass(t.name) IS NOT NULL",
-                [list(TABLES)],
+                [[*TABLES, "claims"]],
             ).fetchone()
-            if found == (len(TABLES),):
+            if found == (len(TABLES) + 1,):
                 return
             # Two processes that make one table at a time would refuse each other.
             self._connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
@@ -139,6 +144,7 @@ class PostgresDatabase:
                 kinds = ", ".join(f"{name} {kind}" for name, kind in columns)
                 self._connection.execute(f"CREATE TABLE IF NOT EXISTS {table} ({kinds})".encode())
             self._connection.execute(INDEX)
+            self._connection.execute(_CLAIMS)
 
     def _check_encoding(self) -> None:
         encoding = self._connection.info.parameter_status("server_encoding")

@@ -28,6 +28,7 @@ class SqliteDatabase:
         ConfigError: The place cannot be written, or holds something else.
     """
 
+    has_claims = False
     octets = "length(CAST({} AS BLOB))"
 
     def __init__(self, path: Path) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from butwait.pipelines.cache.asked import Asked
+from butwait.pipelines.cache.claims import Claims
 from butwait.pipelines.cache.database import Database, Row, Statement
 from butwait.schemas.sampling import Completion
 
@@ -46,6 +47,7 @@ class Cache:
         self.clock = clock
         self._touched: set[int] = set()
         self._known_settings: set[int] = set()
+        self.claims = Claims(database, clock) if database.has_claims else None
 
     @property
     def today(self) -> int:

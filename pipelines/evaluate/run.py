@@ -26,6 +26,7 @@ from butwait.pipelines.evaluate.touched import Touched, find_touched
 from butwait.pipelines.fingerprints import stage_fingerprints
 from butwait.pipelines.manifest import find_commit
 from butwait.pipelines.open_engines import Engines, FreshEngines, KeptEngines
+from butwait.pipelines.places import remove_tree
 from butwait.pipelines.recipe_file import dump_recipe
 from butwait.pipelines.resolve import Resolved
 from butwait.pipelines.run_folder import RunFolder
@@ -79,22 +80,21 @@ def run_evaluation(recipe: EvalRecipe, options: EvalOptions) -> Path:
     """
     benchmarks = {b.name: read_benchmark(b, options.base) for b in recipe.benchmarks}
     planned = _plan(recipe, benchmarks, options.base)
-    run = RunFolder(options.out / recipe.name)
-    old = _read_old(run.root)
+    root = options.out / recipe.name
+    run = RunFolder(root)
+    old = _read_old(root)
     known = {benchmark.name: benchmark for benchmark in old.benchmarks} if old else {}
     touched = find_touched(recipe, benchmarks, options.base, options.say, known)
     # Whatever cannot be opened is found before anything is sampled.
     open_cache(options.cache).close()
     with run.held():
-        _begin(
-            run.root, recipe, planned, [_record(run.root, b, *touched) for b in benchmarks.values()]
-        )
-        fresh = FreshEngines(options.base, run.logs, say=options.say, api_key=options.api_key)
+        _begin(root, recipe, planned, [_record(root, b, *touched) for b in benchmarks.values()])
+        fresh = FreshEngines(options.base, root / "logs", say=options.say, api_key=options.api_key)
         with KeptEngines(fresh) as engines:
             for number, plan in enumerate(planned, 1):
-                _run_arm(plan, run.root, engines, options, f"{number}/{len(planned)}")
-        shutil.rmtree(run.status, ignore_errors=True)
-    return run.root
+                _run_arm(plan, root, engines, options, f"{number}/{len(planned)}")
+        remove_tree(run.status)
+    return root
 
 
 def _plan(recipe: EvalRecipe, benchmarks: dict[str, Benchmark], base: Path) -> list[_Planned]:
@@ -220,7 +220,7 @@ def _write_questions(run: RunFolder, benchmark: Benchmark, recipe: Recipe, print
     marker = run.root / "_fingerprint"
     if marker.is_file() and marker.read_text(encoding="utf-8") == print_:
         return
-    shutil.rmtree(run.root, ignore_errors=True)
+    remove_tree(run.root)
     path = run.stage("questions") / "questions-00000-of-00001.parquet"
     write_records(path, benchmark.questions, Question, row_group_size=recipe.block_size)
     write_text(marker, print_)

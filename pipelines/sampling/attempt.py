@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from butwait.pipelines.sampling.bounded import NO_COMPRESSION, HugeReply, read_bounded
 from butwait.pipelines.sampling.wire import read_refusal, shorten
 from butwait.schemas.errors import RequestRefused
 
@@ -85,7 +86,7 @@ class Connection:
         self._dropped: dict[asyncio.Timeout, str] = {}
         self._loop = asyncio.get_running_loop()
         self._http = aiohttp.ClientSession(
-            headers=authorize(api_key),
+            headers=authorize(api_key) | NO_COMPRESSION,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(CONNECT_S, timeout_s)),
             connector=aiohttp.TCPConnector(
                 limit=0,
@@ -139,6 +140,8 @@ class Connection:
         except TimeoutError as error:
             why = self._dropped.get(limit) or f"no reply within {self._timeout_s:g} s"
             raise PassingError(RequestRefused("timeout", why), "timeout") from error
+        except HugeReply as error:
+            raise PassingError(RequestRefused("bad_reply", str(error)), "garbage") from error
         except (aiohttp.ClientError, OSError) as error:
             refusal = RequestRefused("unreachable", tell(error))
             raise PassingError(refusal, "broken") from error
@@ -151,8 +154,8 @@ class Connection:
         """Post a payload, or get where there is none; the caller limits the time.
 
         Raises:
-            aiohttp.ClientError: No reply, or half of one.
-            OSError: The same.
+            aiohttp.ClientError: No reply, half of one, or one that is too large.
+            OSError: No reply, or half of one.
         """
         place = f"{self.url}{path}"
         if payload is None:
@@ -163,7 +166,7 @@ class Connection:
             data = aiohttp.BytesPayload(body, content_type="application/json")
             asked = self._http.post(place, data=data, allow_redirects=False)
         async with asked as response:
-            return Reply(response.status, response.headers, await response.read())
+            return Reply(response.status, response.headers, await read_bounded(response))
 
     def _read(self, reply: Reply, read: Callable[[object], T]) -> T:
         try:

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from butwait.pipelines.sampling.attempt import authorize, is_loopback
+from butwait.pipelines.sampling.bounded import NO_COMPRESSION, bound
 from butwait.pipelines.sampling.http import Asker, report_no_death, say_on_stderr
 from butwait.pipelines.sampling.look import prove_with_a_token
 from butwait.pipelines.sampling.patience import Patience
@@ -76,7 +77,8 @@ def look(
     """
     with httpx.Client(
         base_url=url,
-        headers=authorize(api_key),
+        headers=authorize(api_key) | NO_COMPRESSION,
+        event_hooks={"response": [bound]},
         timeout=LOOK_TIMEOUT_S,
         trust_env=not is_loopback(url),
     ) as http:
@@ -88,7 +90,7 @@ def look(
             root=str(listed[name].get("root") or name),
             identity=_identify(http, name, listed[name]),
             bos=_find_bos(http, name),
-            context=int(listed[name].get("max_model_len") or 0),
+            context=_read_context(listed[name]),
         )
 
 
@@ -182,6 +184,12 @@ def connect(
     )
 
 
+def _read_context(model: dict[str, Any]) -> int:
+    """Read how many tokens a model takes; 0 where the server does not tell, or tells nonsense."""
+    told = model.get("max_model_len")
+    return told if isinstance(told, int) and 0 < told < 2**31 else 0
+
+
 def _list_models(http: httpx.Client, url: str) -> dict[str, dict[str, Any]]:
     try:
         response = http.get("/v1/models")
@@ -193,7 +201,7 @@ def _list_models(http: httpx.Client, url: str) -> dict[str, dict[str, Any]]:
         raise SamplerError(f"{url} refuses the API key (status {response.status_code})")
     try:
         models = {str(model["id"]): dict(model) for model in response.json()["data"]}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         seen = f"status {response.status_code}: {shorten(response.text, 100)!r}"
         raise SamplerError(f"{url}/v1/models lists no models ({seen}); is it vLLM?") from error
     if not models:
@@ -202,7 +210,7 @@ def _list_models(http: httpx.Client, url: str) -> dict[str, dict[str, Any]]:
 
 
 def _choose_name(wanted: str | None, listed: dict[str, dict[str, Any]], url: str) -> str:
-    names = ", ".join(sorted(listed))
+    names = shorten(", ".join(sorted(listed)))
     if wanted is None and len(listed) > 1:
         raise ConfigError(f"{url} serves several models, give served_name: one of {names}")
     if wanted is not None and wanted not in listed:
@@ -221,14 +229,14 @@ def _check_root(hub_id: str | None, model: dict[str, Any], url: str) -> None:
 
 def _identify(http: httpx.Client, name: str, model: dict[str, Any]) -> ModelIdentity:
     """Say what a foreign server tells of itself; it does not tell a revision."""
-    root = str(model.get("root") or name)
+    root = shorten(str(model.get("root") or name), 200)
     shown = "/".join(root.rstrip("/").split("/")[-2:]) if root.startswith(("/", ".")) else root
     return ModelIdentity(id=shown, revision=None, engine=_name_engine(http))
 
 
 def _name_engine(http: httpx.Client) -> str:
     version = _look(http.get, "/version").get("version")
-    return f"vllm-{version}" if isinstance(version, str) else "vllm"
+    return f"vllm-{shorten(version, 60)}" if isinstance(version, str) else "vllm"
 
 
 def _find_bos(http: httpx.Client, name: str) -> str:
@@ -243,6 +251,6 @@ def _look(call: Callable[..., httpx.Response], path: str, **more: Any) -> dict[s
     try:
         response = call(path, **more)
         reply = response.json() if response.status_code == 200 else {}
-    except (httpx.HTTPError, ValueError):
+    except (httpx.HTTPError, ValueError, RecursionError):
         return {}
     return reply if isinstance(reply, dict) else {}

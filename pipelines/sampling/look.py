@@ -106,5 +106,5 @@ async def _count_tokens(http: Connection) -> float | None:
 def _read_names(reply: Reply) -> list[str]:
     try:
         return [str(model["id"]) for model in json.loads(reply.body)["data"]]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return []

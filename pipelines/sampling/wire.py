@@ -8,6 +8,7 @@ sent, so that an attached server with other defaults gives the same distribution
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,6 +26,10 @@ _NEUTRAL = {
 }
 PASSING_STATUS = (408, 425, 429)
 """Client errors that another attempt may cure; so may every 5xx."""
+_STRANGE = (
+    AttributeError, ArithmeticError, LookupError, TypeError, ValueError, RecursionError,
+)  # fmt: skip
+"""What a reply of another shape than the expected makes of the expressions that read it."""
 _OVERFLOW = ("maximum context length", "max_model_len", "maximum model length")
 
 
@@ -71,8 +76,8 @@ def read_completions(reply: object, request: SampleRequest) -> list[Completion]:
         if indices != list(range(request.n)):
             raise RequestRefused("bad_reply", f"asked for {request.n} samples, got {indices}")
         return [_read_choice(choice, usage, request) for choice in choices]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        shown = shorten(repr(reply), 120)
+    except _STRANGE as error:
+        shown = show(reply)
         what = f"{type(error).__name__} {shorten(str(error))}"
         raise RequestRefused("bad_reply", f"{what} in {shown}") from error
 
@@ -116,8 +121,8 @@ def read_unseeded(
             )
             for choice, (request, index, n_prompt) in zip(choices, wanted, strict=True)
         ]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        shown = shorten(repr(reply), 120)
+    except _STRANGE as error:
+        shown = show(reply)
         what = f"{type(error).__name__} {shorten(str(error))}"
         raise RequestRefused("bad_reply", f"{what} in {shown}") from error
 
@@ -130,7 +135,7 @@ def read_token_ids(reply: object) -> tuple[int, ...]:
     """
     tokens = reply.get("tokens") if isinstance(reply, dict) else None
     if not isinstance(tokens, list) or not all(_is_token(token) for token in tokens):
-        raise RequestRefused("bad_reply", f"no tokens in {shorten(repr(reply), 120)}")
+        raise RequestRefused("bad_reply", f"no tokens in {show(reply)}")
     return tuple(tokens)
 
 
@@ -153,7 +158,7 @@ def _read_choice(
         text=text,
         finish_reason=choice["finish_reason"],
         stop_reason=replace_surrogates(stop_reason) if isinstance(stop_reason, str) else None,
-        n_prompt_tokens=usage["prompt_tokens"],
+        n_prompt_tokens=_check_count(usage["prompt_tokens"]),
         n_completion_tokens=n_tokens,
         seed=request.seed + choice["index"],
         token_ids=_read_ids(choice) if request.with_tokens else None,
@@ -193,10 +198,21 @@ def _count_tokens(choice: dict[str, Any], usage: dict[str, Any], n: int) -> int:
     if tokens is not None:
         return len(tokens)
     if n == 1 and usage["completion_tokens"] is not None:
-        return int(usage["completion_tokens"])
+        return _check_count(usage["completion_tokens"])
     raise RequestRefused(
         "refused", "the server does not count tokens by sample; use vLLM 0.11 or newer"
     )
+
+
+def _check_count(value: object) -> int:
+    """Return a number of tokens that a column can hold.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if isinstance(value, int) and 0 <= value < 2**31:
+        return value
+    raise ValueError(f"{show(value, 40)} is no number of tokens")
 
 
 def read_refusal(status: int, body: str, parsed: object) -> RequestRefused:
@@ -211,6 +227,13 @@ def read_refusal(status: int, body: str, parsed: object) -> RequestRefused:
         return RequestRefused("context_overflow", message)
     reason = "server_error" if status >= 500 or status in PASSING_STATUS else "refused"
     return RequestRefused(reason, f"the server answered {status}: {message}")
+
+
+def show(value: object, limit: int = 120) -> str:
+    """Show the beginning of a foreign value, however large or deep it is."""
+    brief = reprlib.Repr()
+    brief.maxstring = brief.maxother = limit
+    return shorten(brief.repr(value), limit)
 
 
 def shorten(text: str, limit: int = MAX_MESSAGE) -> str:

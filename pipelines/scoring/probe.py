@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from butwait.pipelines.sampling.attempt import authorize, is_loopback
+from butwait.pipelines.sampling.bounded import NO_COMPRESSION, bound
 from butwait.pipelines.sampling.engine import Endpoint
 from butwait.pipelines.sampling.refusals import ServerGone
 from butwait.pipelines.sampling.wire import read_refusal, read_token_ids, shorten
@@ -50,7 +51,8 @@ class Probe:
         key = server.api_key.get_secret_value() if server.api_key else None
         self._http = httpx.Client(
             base_url=server.url,
-            headers=authorize(key),
+            headers=authorize(key) | NO_COMPRESSION,
+            event_hooks={"response": [bound]},
             timeout=LOOK_TIMEOUT_S,
             trust_env=not is_loopback(server.url),
         )
@@ -185,6 +187,6 @@ def explain_server(prm: PrmSpec) -> str:
 def _parse(reply: httpx.Response) -> object:
     try:
         parsed: object = reply.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return parsed

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from butwait.pipelines.places import AnyPath
 from butwait.pipelines.tables import write_records, write_text
 from butwait.schemas.tree import SearchTree
 
@@ -20,11 +21,11 @@ class TreeSpool:
     """Trees of one block.
 
     Args:
-        folder: Working folder of this block alone; gone when the block is written.
+        folder: Working folder of this block alone, on this machine; gone when the block is written.
         path: Final parquet file.
     """
 
-    def __init__(self, folder: Path, path: Path) -> None:
+    def __init__(self, folder: Path, path: AnyPath) -> None:
         self._folder = folder
         self._path = path
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 
 from butwait.pipelines.engines import key_of, n_replayed
 from butwait.pipelines.failures import reported
+from butwait.pipelines.places import AnyPath, files_in
 from butwait.pipelines.run_folder import RunFolder
 from butwait.pipelines.stages.audit_search import SEARCH_ITEM, count_searches
 from butwait.pipelines.stages.audit_waits import count_due
@@ -126,7 +126,7 @@ def make_ledger(plan: AuditPlan, runner: str, options: Sequence[str]) -> Ledger:
     run_pipeline(build, run.status, runner, options)
     audits = [
         ShardAudit.model_validate_json(path.read_text(encoding="utf-8"))
-        for path in sorted(run.parts("card").glob("audit-*.json"))
+        for path in files_in(run.parts("card"), "audit-*.json")
     ]
     ledger = _add_up(plan, audits)
     ledger.check()
@@ -181,10 +181,10 @@ def _count_samples(run: RunFolder, shard: int) -> tuple[Counter[str], Counter[st
     """Verdict bins of fresh samples and continuations, and why questions failed."""
     bins: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
     failed: dict[str, str] = {}
-    parts = sorted(run.stage("trajectories").glob(f"part-{shard:05d}-*.parquet"))
+    parts = files_in(run.stage("trajectories"), f"part-{shard:05d}-*.parquet")
     for row in _rows(parts, ["parent_id", "verdict"]):
         bins[row["parent_id"] is None][row["verdict"]] += 1
-    letters = sorted(run.dead_letters.glob(f"trajectories-part-{shard:05d}-*.parquet"))
+    letters = files_in(run.dead_letters, f"trajectories-part-{shard:05d}-*.parquet")
     for row in _rows(letters, ["item", "question_id", "reason"]):
         if row["item"].endswith(SEARCH_ITEM):
             continue
@@ -215,7 +215,7 @@ def _considered(
     made: Counter[str] = Counter()
     bins: dict[str, Counter[str]] = {}
     reasons: dict[str, dict[str, str]] = {}
-    paths = sorted(run.considered.glob(f"rows-part-{shard:05d}-*.parquet"))
+    paths = files_in(run.considered, f"rows-part-{shard:05d}-*.parquet")
     for row in _rows(paths, ["question_id", "config", "n_rows", "reason"]):
         made[row["config"]] += row["n_rows"]
         bins.setdefault(row["config"], Counter())[row["reason"] or "made_rows"] += 1
@@ -226,7 +226,7 @@ def _considered(
 
 def _flows(run: RunFolder, shard: int) -> dict[str, dict[str, int]]:
     found: dict[str, Counter[str]] = {}
-    paths = sorted(run.considered.glob(f"rows-part-{shard:05d}-*.parquet"))
+    paths = files_in(run.considered, f"rows-part-{shard:05d}-*.parquet")
     for row in _rows(paths, ["config", "flows"]):
         found.setdefault(row["config"], Counter()).update(row["flows"])
     return {name: dict(bins) for name, bins in found.items()}
@@ -250,7 +250,7 @@ def _fate(
 
 
 def _rows(
-    paths: Iterable[Path], columns: Sequence[str] = ("question_id",)
+    paths: Iterable[AnyPath], columns: Sequence[str] = ("question_id",)
 ) -> Iterator[dict[str, Any]]:
     for path in paths:
         yield from read_columns(path, columns)

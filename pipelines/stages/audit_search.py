@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from butwait.pipelines.places import files_in
 from butwait.pipelines.run_folder import RunFolder
 from butwait.pipelines.tables import read_columns
 
@@ -18,13 +19,13 @@ def count_searches(run: RunFolder, shard: int) -> tuple[Counter[str], Counter[st
         Searches by outcome, leaves by fate, and the reasons of the searches without a solution.
     """
     failed: dict[str, str] = {}
-    for path in sorted(run.dead_letters.glob(f"trajectories-part-{shard:05d}-*.parquet")):
+    for path in files_in(run.dead_letters, f"trajectories-part-{shard:05d}-*.parquet"):
         for row in read_columns(path, ["item", "question_id", "reason"]):
             if row["item"].endswith(SEARCH_ITEM):
                 failed[row["question_id"]] = row["reason"]
     searches: Counter[str] = Counter()
     leaves: Counter[str] = Counter()
-    for path in sorted(run.trees.glob(f"part-{shard:05d}-*.parquet")):
+    for path in files_in(run.trees, f"part-{shard:05d}-*.parquet"):
         for row in read_columns(path, ["question_id", "selected", "nodes"], batch_size=8):
             nodes = row["nodes"]
             searches[_tell_outcome(row, failed.get(row["question_id"]))] += 1

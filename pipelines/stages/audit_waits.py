@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import groupby
-from pathlib import Path
 
+from butwait.pipelines.places import AnyPath, files_in
 from butwait.pipelines.run_folder import RunFolder
 from butwait.pipelines.tables import read_records
 from butwait.schemas.recipe_rows import ButWaitSpec
@@ -20,11 +20,11 @@ from butwait.transforms.thoughts import continuation_prefix
 
 def count_due(run: RunFolder, shard: int, spec: ButWaitSpec, run_seed: int) -> int:
     """Count the continuations of one shard; memory is one question's trajectories."""
-    parts = sorted(run.stage("trajectories").glob(f"part-{shard:05d}-*.parquet"))
+    parts = files_in(run.stage("trajectories"), f"part-{shard:05d}-*.parquet")
     return sum(_count_of_part(path, spec, run_seed) for path in parts)
 
 
-def _count_of_part(path: Path, spec: ButWaitSpec, run_seed: int) -> int:
+def _count_of_part(path: AnyPath, spec: ButWaitSpec, run_seed: int) -> int:
     by_question = groupby(read_records(path, Trajectory), key=lambda t: t.question_id)
     return sum(count_of_question(list(group), spec, run_seed) for _, group in by_question)
 

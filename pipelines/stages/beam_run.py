@@ -6,11 +6,11 @@ import argparse
 import difflib
 import logging
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from butwait.pipelines.failures import raised_here
-from butwait.schemas.errors import ConfigError
+from butwait.pipelines.places import AnyPath
+from butwait.schemas.errors import ButwaitError, ConfigError
 
 OWN_FLAGS = ("--limit", "--dry-run", "--set", "--runner", "--out", "--cache", "--from", "--debug")
 
@@ -19,7 +19,7 @@ DEFAULT_RUNNER = "FnApiRunner"
 
 
 def run_pipeline(
-    build: Callable[[Any], None], status: Path, runner: str, options: Sequence[str]
+    build: Callable[[Any], None], status: AnyPath, runner: str, options: Sequence[str]
 ) -> None:
     """Build a pipeline, run it and wait for its end.
 
@@ -45,7 +45,11 @@ def run_pipeline(
         ) from error
     build(pipeline)
     with raised_here(status):
-        pipeline.run().wait_until_finish()
+        result = pipeline.run()
+        state = result.wait_until_finish() or result.state
+        if str(state) not in ("DONE", "None"):
+            # A runner may tell of a cancelled job in its state alone.
+            raise ButwaitError(f"the pipeline on {runner} ended as {state}; see the runner's logs")
 
 
 def check_options(runner: str, options: Sequence[str]) -> None:

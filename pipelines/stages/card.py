@@ -9,21 +9,30 @@ from typing import Any
 import yaml
 
 from butwait.pipelines.card import render_card
+from butwait.pipelines.places import AnyPath, RemotePath, fetch, files_in, worked_on_here
 from butwait.pipelines.run_folder import RunFolder
-from butwait.pipelines.shards import read_config
+from butwait.pipelines.shards import ConfigFiles, read_config
 from butwait.pipelines.tables import write_text
 from butwait.schemas.ledger import Ledger
 
 
 def write_card(
     run: RunFolder, manifest: Mapping[str, Any], ledger: Ledger, configs: Sequence[str]
-) -> Path:
+) -> AnyPath:
     """Write ``card/README.md`` and return its path."""
-    files = [read_config(run.stage("rows") / name) for name in configs]
+    files = [_read_config(run.stage("rows") / name) for name in configs]
     text = publishable_recipe((run.root / "recipe.yaml").read_text(encoding="utf-8"), manifest)
     path = run.stage("card") / "README.md"
     write_text(path, render_card(manifest, ledger.model_dump(mode="json"), files, text))
     return path
+
+
+def _read_config(folder: AnyPath) -> ConfigFiles:
+    """Read a configuration's shards; those of a remote run are brought here for the time."""
+    with worked_on_here(folder) as here:
+        if isinstance(folder, RemotePath):
+            fetch(folder, [path.name for path in files_in(folder, "*.parquet")], here)
+        return read_config(here)
 
 
 def publishable_recipe(recipe_yaml: str, manifest: Mapping[str, Any]) -> str:

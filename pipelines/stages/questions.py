@@ -15,11 +15,12 @@ import apache_beam as beam
 
 from butwait.pipelines.contamination import CONTAMINATED, refuse_copy
 from butwait.pipelines.failures import reported
+from butwait.pipelines.places import files_in
 from butwait.pipelines.progress import StageProgress, StatusFile
 from butwait.pipelines.run_folder import RunFolder, StageRecord
 from butwait.pipelines.sources import ResolvedSource, SourcePiece, plan_pieces, read_piece
 from butwait.pipelines.stages.beam_run import run_pipeline
-from butwait.pipelines.tables import count_rows, read_columns, read_records, write_records
+from butwait.pipelines.tables import count_each, read_columns, read_records, write_records
 from butwait.schemas.dead_letter import DeadLetter
 from butwait.schemas.question import Question
 from butwait.transforms.decontaminate import Detector, Target
@@ -171,9 +172,9 @@ def make_questions(
 def _finish(plan: QuestionsPlan, fingerprint: str, seconds: float) -> StageRecord:
     """Count what the files hold, not what the workers say: a retried bundle counts once."""
     run = plan.run
-    files = {path: count_rows(path) for path in run.question_shards()}
-    fragments = sum(count_rows(p) for p in run.parts("questions").glob("*.parquet"))
-    letters = sorted(run.dead_letters.glob("questions-read-*.parquet"))
+    files = count_each(run.question_shards())
+    fragments = sum(count_each(list(run.parts("questions").glob("*.parquet"))).values())
+    letters = files_in(run.dead_letters, "questions-read-*.parquet")
     reasons = [row["reason"] for path in letters for row in read_columns(path, ["reason"])]
     counts = {"read": fragments + len(reasons), "kept": sum(files.values())}
     if plan.targets:

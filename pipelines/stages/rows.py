@@ -10,18 +10,18 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 
 from butwait.pipelines.failures import reported
 from butwait.pipelines.own_transforms import OwnCode, load_own
+from butwait.pipelines.places import AnyPath, files_in
 from butwait.pipelines.progress import StageProgress, StatusFile
 from butwait.pipelines.run_folder import RunFolder, StageRecord
 from butwait.pipelines.stages.beam_run import run_pipeline
 from butwait.pipelines.tables import (
-    count_rows,
+    count_each,
     published_schema,
     read_columns,
     read_records,
@@ -147,7 +147,7 @@ class MergeRows(beam.DoFn):  # type: ignore[misc]
     def _merge(self, name: str, shard: int) -> int:
         run, plan = self._plan.run, self._plan
         record = row_type(dict(plan.configs)[name])
-        parts = sorted((run.parts("rows") / name).glob(f"part-{shard:05d}-*.parquet"))
+        parts = files_in(run.parts("rows") / name, f"part-{shard:05d}-*.parquet")
         rows = [row for part in parts for row in read_records(part, record)]
         threshold = self._thresholds.get(name)
         over = [
@@ -211,7 +211,7 @@ class SearchTrees:
     one is held at a time (and its row group); in any other order, those that were passed over.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: AnyPath) -> None:
         self._ids: set[str] = set()
         self._passed: dict[str, SearchTree] = {}
         self._rest: Iterator[SearchTree] = iter(())
@@ -239,7 +239,7 @@ def make_all_rows(
     run.clear("rows")
     run.begin("rows", fingerprint)
     parts = [path.stem for path in run.trajectory_parts()]
-    total = sum(count_rows(path) for path in run.question_shards())
+    total = sum(count_each(run.question_shards()).values())
 
     def make(pipeline: Any) -> None:
         _ = (
@@ -259,7 +259,7 @@ def make_all_rows(
     with StageProgress("rows", run.status, total, "questions"):
         run_pipeline(make, run.status, runner, options)
     run_pipeline(merge, run.status, runner, options)
-    files = {path: count_rows(path) for name, _ in plan.configs for path in run.row_shards(name)}
+    files = count_each([path for name, _ in plan.configs for path in run.row_shards(name)])
     counts = {
         name: sum(n for path, n in files.items() if path.parent.name == name)
         for name, _ in plan.configs
@@ -272,12 +272,12 @@ def _thresholds(plan: RowsPlan) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, spec in plan.configs:
         if isinstance(spec, ButWaitSpec):
-            flows = _flows(sorted((plan.run.parts("rows") / name).glob("*.parquet")))
+            flows = _flows(files_in(plan.run.parts("rows") / name, "*.parquet"))
             found[name] = right_right_threshold(flows, spec.max_right_right_share)
     return found
 
 
-def _flows(parts: Iterable[Path]) -> Iterator[tuple[str, Flow | None]]:
+def _flows(parts: Iterable[AnyPath]) -> Iterator[tuple[str, Flow | None]]:
     for part in parts:
         for row in read_columns(part, ["id", "flow"]):
             yield row["id"], row["flow"]

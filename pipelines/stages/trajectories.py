@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
@@ -25,6 +24,7 @@ from butwait.pipelines.cache import Place, open_cache
 from butwait.pipelines.cached import CachedSampler, NotCached, SharedCache
 from butwait.pipelines.engines import Engine, OpenEngine
 from butwait.pipelines.failures import reported
+from butwait.pipelines.places import AnyPath, files_in, scratch
 from butwait.pipelines.progress import StageProgress, StatusFile
 from butwait.pipelines.run_folder import RunFolder, StageRecord
 from butwait.pipelines.search.spool import TreeSpool
@@ -32,9 +32,11 @@ from butwait.pipelines.stages.beam_run import run_pipeline
 from butwait.pipelines.stages.sample_question import AskPlan, Outcome, sample_question
 from butwait.pipelines.stages.verifier import Verifier
 from butwait.pipelines.tables import (
+    count_each,
     count_row_groups,
     count_rows,
     read_columns,
+    read_footer,
     read_records,
     write_records,
 )
@@ -102,6 +104,7 @@ class SampleBlocks(beam.DoFn):  # type: ignore[misc]
         if self._plan.search is not None:
             self._searcher = self._open.searcher(self._plan.search, self._cache)
         self._failing = 0
+        self._shards: dict[int, tuple[AnyPath, int]] = {}
         self._status = StatusFile(self._plan.run.status)
         writing = self._status.keep_written()
         self._writing = asyncio.run_coroutine_threadsafe(writing, self._loop)
@@ -157,12 +160,19 @@ class SampleBlocks(beam.DoFn):  # type: ignore[misc]
         asyncio.run_coroutine_threadsafe(cancel_all(), self._loop).result(timeout=30)
 
     def _n_questions(self, block: Block) -> int:
-        # All blocks of a run have one size but the last of each shard.
-        shard = self._plan.run.question_shards()[block.shard]
-        return max(1, count_rows(shard) // count_row_groups(shard))
+        return self._shard(block.shard)[1]
+
+    def _shard(self, number: int) -> tuple[AnyPath, int]:
+        """Find a question shard, and the questions of its blocks: all but the last have as many."""
+        if number not in self._shards:
+            path = self._plan.run.question_shards()[number]
+            footer = read_footer(path)
+            self._shards[number] = path, max(1, footer.num_rows // footer.num_row_groups)
+        return self._shards[number]
 
     async def _sample_block(self, block: Block) -> str | None:
-        shard = self._plan.run.question_shards()[block.shard]
+        shard, _ = self._shard(block.shard)
+        # In threads: a file of a remote store takes its time, and the server is not to wait for it.
         questions = await asyncio.to_thread(self._read, shard, block.group)
         sampler = self._sampler(block)
         spool = self._spool(block)
@@ -176,7 +186,7 @@ class SampleBlocks(beam.DoFn):  # type: ignore[misc]
             raise _first_leaf(failures) from failures
         if spool is not None:
             # Before the fragment that says that the block is done.
-            spool.write(question.id for question in questions)
+            await asyncio.to_thread(spool.write, [question.id for question in questions])
         await asyncio.to_thread(self._write, block, [task.result() for task in tasks])
         return block.name
 
@@ -190,7 +200,8 @@ class SampleBlocks(beam.DoFn):  # type: ignore[misc]
         if self._searcher is None:
             return None
         run = self._plan.run
-        return TreeSpool(run.trees / ".parts" / block.name, run.tree_part(block.name))
+        folder = scratch(run.trees / ".parts" / block.name)
+        return TreeSpool(folder, run.tree_part(block.name))
 
     async def _one(
         self, question: Question, sampler: Sampler, block: Block, spool: TreeSpool | None
@@ -247,7 +258,7 @@ class SampleBlocks(beam.DoFn):  # type: ignore[misc]
                 f"({foreign[0].detail}); look at the server, then run the same command again"
             )
 
-    def _read(self, shard: Path, group: int) -> list[Question]:
+    def _read(self, shard: AnyPath, group: int) -> list[Question]:
         return list(read_records(shard, Question, [group]))
 
     def _write(self, block: Block, outcomes: Sequence[Outcome]) -> None:
@@ -268,8 +279,8 @@ def blocks_to_do(run: RunFolder) -> list[Block]:
         for shard, path in enumerate(run.question_shards())
         for group in range(count_row_groups(path))
     ]
-    folder = run.stage("trajectories")
-    return [b for b in blocks if not (folder / f"{b.name}.parquet").is_file()]
+    done = {path.stem for path in run.trajectory_parts()}
+    return [block for block in blocks if block.name not in done]
 
 
 def forget_passing_failures(run: RunFolder) -> int:
@@ -301,7 +312,7 @@ def count_failures(run: RunFolder) -> Counter[str]:
 
 def first_failure(run: RunFolder) -> str:
     """Return the detail of one failed sample, empty where there is none."""
-    paths = sorted(run.dead_letters.glob("trajectories-part-*.parquet"))
+    paths = files_in(run.dead_letters, "trajectories-part-*.parquet")
     rows = (row for path in paths for row in read_columns(path, ["detail"]))
     return str(next(rows, {"detail": ""})["detail"])
 
@@ -331,8 +342,8 @@ def finish_trajectories(
     run: RunFolder, fingerprint: str, begun: float, notes: dict[str, str]
 ) -> StageRecord:
     """Write the stage's record from what its files hold."""
-    parts = {path: count_rows(path) for path in run.trajectory_parts()}
-    trees = {path: count_rows(path) for path in run.tree_parts()}
+    parts = count_each(run.trajectory_parts())
+    trees = count_each(run.tree_parts())
     failed = sum(count_rows(p) for p in run.dead_letters.glob("trajectories-*.parquet"))
     counts = {"trajectories": sum(parts.values()), "failed": failed}
     if trees:
@@ -346,8 +357,6 @@ def _first_leaf(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return _first_leaf(first) if isinstance(first, BaseExceptionGroup) else first
 
 
-def _group_rows(path: Path, groups: Sequence[int]) -> int:
-    import pyarrow.parquet as pq
-
-    metadata = pq.read_metadata(path)
+def _group_rows(path: AnyPath, groups: Sequence[int]) -> int:
+    metadata = read_footer(path)
     return sum(metadata.row_group(group).num_rows for group in groups)

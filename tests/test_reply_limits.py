@@ -1,0 +1,131 @@
+"""A server that answers without end does not fill the memory, and no reply unpacks itself."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from butwait.pipelines.sampling import bounded
+from butwait.pipelines.sampling.attempt import Connection
+from butwait.pipelines.sampling.connect import look
+from butwait.pipelines.sampling.http import Asker
+from butwait.pipelines.sampling.patience import Patience
+from butwait.schemas.errors import RequestRefused, SamplerError
+
+LIMIT = 4 << 20
+
+
+@contextmanager
+def answering(write: Callable[[socket.socket], None]) -> Iterator[str]:
+    """Answer every connection's first request with what is written; yield the address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            with client:
+                client.recv(1 << 16)
+                try:
+                    write(client)
+                except OSError:
+                    continue  # the client has seen enough
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        listener.close()
+
+
+def ask(url: str) -> Any:
+    async def run() -> Any:
+        asker = Asker([url], patience=Patience(n_retries=0, request_timeout_s=60.0))
+        try:
+            return await asker.ask("/v1/completions", {"prompt": "p"}, lambda reply: reply)
+        finally:
+            await asker.close()
+
+    return asyncio.run(run())
+
+
+class Endless:
+    """Sends a gigabyte and counts how much of it was taken."""
+
+    def __init__(self) -> None:
+        self.n_sent = 0
+
+    def __call__(self, client: socket.socket) -> None:
+        client.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        part = b"x" * (1 << 20)
+        for _ in range(1024):
+            client.sendall(b"%x\r\n%s\r\n" % (len(part), part))
+            self.n_sent += len(part)
+
+
+def test_a_reply_of_a_gigabyte_is_refused_by_name_after_the_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bounded, "MAX_REPLY_BYTES", LIMIT)
+    endless = Endless()
+    with answering(endless) as url, pytest.raises(RequestRefused) as caught:
+        ask(url)
+    assert caught.value.reason == "bad_reply"
+    assert "more than 4 MiB" in caught.value.detail
+    assert endless.n_sent < LIMIT + (32 << 20)  # what the sockets' buffers take
+
+
+def test_a_reply_that_says_that_it_is_huge_is_not_read_at_all() -> None:
+    def write(client: socket.socket) -> None:
+        client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n{")
+        client.recv(1)
+
+    with answering(write) as url, pytest.raises(RequestRefused, match="more than 128 MiB"):
+        ask(url)
+
+
+def test_a_reply_that_would_unpack_to_a_gigabyte_is_refused() -> None:
+    bomb = gzip.compress(b"x" * (64 << 20))
+
+    def write(client: socket.socket) -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
+        client.sendall(head % len(bomb) + bomb)
+
+    with answering(write) as url, pytest.raises(RequestRefused, match="'gzip'"):
+        ask(url)
+
+
+def test_a_reply_nested_deeper_than_python_reads_is_a_bad_reply() -> None:
+    def write(client: socket.socket) -> None:
+        body = b"[" * 200_000
+        client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+
+    with answering(write) as url, pytest.raises(RequestRefused, match="bad_reply"):
+        ask(url)
+
+
+def test_looking_at_a_server_without_end_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded, "MAX_REPLY_BYTES", LIMIT)
+    endless = Endless()
+    with answering(endless) as url, pytest.raises(SamplerError, match="more than 4 MiB"):
+        look(url)
+    assert endless.n_sent < LIMIT + (32 << 20)
+
+
+def test_every_client_of_servers_is_bounded_and_asks_for_no_compression() -> None:
+    async def read_headers() -> httpx.Headers:
+        connection = Connection("http://127.0.0.1:1", 1.0, "key")
+        await connection.close()
+        return connection.http.headers
+
+    assert asyncio.run(read_headers())["accept-encoding"] == "identity"
