@@ -156,31 +156,38 @@ def push(
         bool, typer.Option("--public", help="Make the repository public (default: private).")
     ] = False,
     message: Annotated[str | None, typer.Option(help="Commit message.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Name the commit, e.g. v1.")] = None,
+    move_tag: Annotated[
+        bool, typer.Option("--move-tag", help="Let the tag leave the commit it names.")
+    ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace the card of what butwait did not make.")
+    ] = False,
     debug: Debug = False,
 ) -> None:
-    """Publish a run, dataset or trained model, on the Hugging Face Hub in one commit.
+    """Publish a run, dataset or trained model, on the Hugging Face Hub.
 
-    What was committed is read back and compared.
+    A reader sees all of it or nothing; what was committed is read back and compared. Run again
+    after an interruption: what was sent is not sent twice.
 
     The token comes from HF_TOKEN or `hf auth login`; HF_ENDPOINT names another Hub.
 
     \b
     Examples:
       butwait push runs/quickstart me/pocket-reasoning
-      butwait push runs/quickstart me/pocket-reasoning --public
+      butwait push runs/quickstart me/pocket-reasoning --public --tag v1
       butwait push runs/quickstart-sft me/pocket-sft
     """
-    from butwait.pipelines.publish import push_run
+    from butwait.pipelines.publish import PushOptions, push_run
     from butwait.pipelines.publish_model import is_training_run, push_model
 
     is_model = is_training_run(run)
     result = (push_model if is_model else push_run)(
         run,
         repo_id,
-        public=public,
+        PushOptions(public=public, tag=tag, move_tag=move_tag, replace=replace, message=message),
         token=_hub_token(),
         endpoint=os.environ.get("HF_ENDPOINT"),
-        commit_message=message,
         progress=_say,
     )
     what = f"{result.files_sent} files sent" if result.files_sent else "nothing had changed"

@@ -103,5 +103,21 @@ def read_front_matter(card: str) -> dict[str, Any]:
     return front if isinstance(front, dict) else {}
 
 
+def place_configs(card: str, folders: Mapping[str, str]) -> str:
+    """Return a card whose configurations name these folders.
+
+    Args:
+        card: With ``data/<config>/<split>-*.parquet`` for each configuration.
+        folders: Folder by configuration.
+    """
+    front, body = read_front_matter(card), card.split("\n---\n", 1)[-1]
+    for config in front.get("configs") or ():
+        for files in config["data_files"]:
+            folder = folders.get(config["config_name"], f"data/{config['config_name']}")
+            files["path"] = f"{folder}/{files['path'].rpartition('/')[2]}"
+    spelled = yaml.safe_dump(front, sort_keys=False, allow_unicode=True, width=1000)
+    return f"---\n{spelled}---\n{body}"
+
+
 def _one_line(value: object) -> str:
     return " ".join(str(value).split())

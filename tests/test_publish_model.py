@@ -24,7 +24,7 @@ def run(tmp_path: Path) -> Path:
     run = tmp_path / "sums"
     shutil.copytree(POLICY, run / "final")
     (run / "final" / "README.md").write_text(
-        "---\nlibrary_name: transformers\n---\n# sums\n", "utf-8"
+        "---\nlibrary_name: transformers\ntags: [butwait]\n---\n# sums\n", "utf-8"
     )
     (run / "checkpoints" / "samples_8").mkdir(parents=True)
     (run / "manifest.json").write_text(json.dumps({"status": "finished"}), "utf-8")

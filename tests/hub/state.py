@@ -132,6 +132,7 @@ class HubState:
         self.store = store
         self.clock = itertools.count()
         self.repos: dict[tuple[str, str], Repo] = {}
+        self.renamed: dict[tuple[str, str], str] = {}
         self.accounts = {
             ALICE_WRITE: Account("alice", "write"),
             ALICE_READ: Account("alice", "read"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from butwait.schemas.errors import HubError
 
@@ -19,6 +19,8 @@ TRANSIENT = frozenset({408, 409, 412, 425, 429})
 """Worth another attempt, as is every 5xx: all calls made here may be repeated."""
 LONGEST_ASKED_WAIT_S = 330.0
 """The Hub's rate limits are counted over five minutes."""
+CLIENT_TIMEOUT_S = 120.0
+"""Longest silence of the Hub; it may take 60 s to answer a commit."""
 WAYS_OUT = {
     401: "make a token at {endpoint}/settings/tokens and set HF_TOKEN",
     403: "use a token with write permission for this repository",
@@ -80,6 +82,19 @@ def call_hub(line: HubLine, what: str, action: Callable[[], T]) -> T:
     raise AssertionError("n_attempts is at least 1")
 
 
+def limit_client_time(timeout_s: float = CLIENT_TIMEOUT_S) -> None:
+    """Give this process's Hub client a time limit; by default it waits for ever."""
+    from huggingface_hub import set_client_factory
+    from huggingface_hub.utils._http import default_client_factory
+
+    def make() -> Any:
+        client = default_client_factory()
+        client.timeout = timeout_s
+        return client
+
+    set_client_factory(make)
+
+
 def find_status(error: BaseException) -> int | None:
     """Return the HTTP status behind an error or its causes, if there was an answer."""
     for cause in _causes(error):
@@ -133,7 +148,8 @@ def _is_transient(error: BaseException, status: int | None) -> bool:
 
     if status is not None:
         return status in TRANSIENT or status >= 500
-    return any(isinstance(cause, httpx.TransportError) for cause in _causes(error))
+    passing = (httpx.TransportError, ConnectionError, TimeoutError)
+    return any(isinstance(cause, passing) for cause in _causes(error))
 
 
 def _asked_wait_s(error: BaseException) -> float | None:
