@@ -95,17 +95,18 @@ def is_from_butwait(remote: Remote) -> bool:
     return isinstance(tags, list) and "butwait" in tags
 
 
-def next_step(remote: Remote, publication: Publication, most: int = MANY_FILES) -> Step:
+def next_step(remote: Remote, publication: Publication, most: int | None = None) -> Step:
     """Return the next commit that brings a repository up to a publication.
 
     Args:
         remote: What is there.
         publication: What shall be there.
-        most: Files of one commit; a model always goes in one.
+        most: Files of one commit, by default ``MANY_FILES``; a model always goes in one.
 
     Returns:
         A last step without adds and deletes where nothing is left to do.
     """
+    most = MANY_FILES if most is None else most
     folders = _find_folders(remote.card, publication)
     here = _finish(remote, publication.place(folders))
     if len(here.adds) <= most or publication.repo_type == "model":
