@@ -7,18 +7,24 @@ it; ``butwait push`` fills in the repository's name.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
 
+from butwait.pipelines.card_figures import describe_lengths, describe_pass_rates
+from butwait.pipelines.card_use import (
+    explain_citation,
+    explain_limits,
+    explain_loading,
+    explain_settings,
+    explain_training,
+    name_repo,
+)
 from butwait.pipelines.front_matter import front_matter
 from butwait.pipelines.markdown import escape_inline, fence_text, render_table, shorten_row
 from butwait.pipelines.shards import ConfigFiles
 
-REPO_PLACEHOLDER = "OWNER/NAME"
-"""Stands in the card until the dataset has a repository."""
 MAX_SAMPLE_CHARS = 600
 WHAT_A_TRANSFORM_MAKES = {
     "verified": "a sampled solution whose final answer was verified as correct",
@@ -88,25 +94,27 @@ def render_card(
     body = [
         f"# {escape_inline(manifest.get('name', 'dataset'))}",
         *_introduce(manifest),
-        *_explain_loading(configs, repo_id or REPO_PLACEHOLDER),
+        *explain_loading(configs),
+        *explain_training(configs, manifest),
         *_list_configs(configs, _read_transforms(recipe_yaml)),
         *_explain_generation(manifest),
+        *explain_settings(manifest, _read_recipe(recipe_yaml)),
         *_explain_verification(manifest, configs),
         *_explain_decontamination(ledger),
         "## Ledger",
         "Every question, sample and row is in exactly one bin, and the bins add up to the total.",
         *_list_accounts(ledger),
+        *describe_pass_rates(configs),
+        *describe_lengths(configs),
         *_list_columns(configs),
         *_show_samples(configs),
+        *explain_limits(manifest, ledger, configs),
         *_list_sources(manifest),
         *_explain_rebuilding(manifest, recipe_yaml),
+        *explain_citation(manifest),
     ]
-    return f"---\n{front}---\n\n" + "\n\n".join(body) + "\n"
-
-
-def name_repo(card: str, repo_id: str) -> str:
-    """Return a card with the repository's name in its loading snippets."""
-    return card.replace(f'load_dataset("{REPO_PLACEHOLDER}"', f'load_dataset("{repo_id}"')
+    card = f"---\n{front}---\n\n" + "\n\n".join(body) + "\n"
+    return card if repo_id is None else name_repo(card, repo_id)
 
 
 def _introduce(manifest: Mapping[str, Any]) -> Iterator[str]:
@@ -117,23 +125,14 @@ def _introduce(manifest: Mapping[str, Any]) -> Iterator[str]:
     )
 
 
-def _explain_loading(configs: Sequence[ConfigFiles], repo_id: str) -> Iterator[str]:
-    lines = ["from datasets import load_dataset", ""]
-    for config in configs:
-        for split in config.splits:
-            variable = re.sub(r"\W", "_", config.name if config.name != "default" else "rows")
-            lines.append(
-                f'{variable} = load_dataset("{repo_id}", "{config.name}", split="{split}")'
-            )
-    yield "## Load it"
-    yield fence_text("\n".join(lines), "python")
-    yield 'Pin what you train on: `revision="<commit>"`. For a quick look: `streaming=True`.'
+def _read_recipe(recipe_yaml: str) -> dict[str, Any]:
+    recipe = yaml.safe_load(recipe_yaml)
+    return recipe if isinstance(recipe, dict) else {}
 
 
 def _read_transforms(recipe_yaml: str) -> dict[str, str]:
     """Return the transform of each configuration, as far as the recipe says."""
-    recipe = yaml.safe_load(recipe_yaml)
-    rows = recipe.get("rows") if isinstance(recipe, dict) else None
+    rows = _read_recipe(recipe_yaml).get("rows")
     if not isinstance(rows, dict):
         return {}
     specs = {str(name): spec for name, spec in rows.items() if isinstance(spec, dict)}

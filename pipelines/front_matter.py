@@ -38,10 +38,16 @@ def front_matter(manifest: Mapping[str, Any], configs: Sequence[ConfigFiles]) ->
         **choose_licence([source.get("licence") for source in manifest.get("sources", ())]),
         "task_categories": ["text-generation"],
         "size_categories": [size],
-        "tags": list(TAGS),
+        "tags": [*TAGS, *(["r1-derived"] if is_r1_derived(manifest) else [])],
         "configs": [_locate_config(config, first=i == 0) for i, config in enumerate(configs)],
         "dataset_info": [describe_config(config) for config in configs],
     }
+
+
+def is_r1_derived(manifest: Mapping[str, Any]) -> bool:
+    """Whether a source or the sampled model is declared as derived from DeepSeek-R1."""
+    declared = [*manifest.get("sources", ()), manifest.get("model") or {}]
+    return any(bool(item.get("r1_derived")) for item in declared)
 
 
 def choose_licence(licences: Sequence[str | None]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from butwait.pipelines.card import name_repo
+from butwait.pipelines.card_use import name_repo
 from butwait.pipelines.front_matter import place_configs, read_front_matter
 from butwait.pipelines.run_folder import RunFolder
 from butwait.pipelines.shards import ConfigFiles, read_configs

@@ -14,7 +14,8 @@ from hub.sample_run import MANIFEST, RECIPE, make_text_rows, write_run, write_sh
 from hypothesis import given
 from hypothesis import strategies as st
 
-from butwait.pipelines.card import name_repo, render_card
+from butwait.pipelines.card import render_card
+from butwait.pipelines.card_use import name_repo
 from butwait.pipelines.front_matter import choose_licence, read_front_matter
 from butwait.pipelines.markdown import escape_inline, fence_text, render_table, shorten_row
 from butwait.pipelines.shards import read_configs
@@ -138,7 +139,7 @@ def test_licences_of_the_sources_decide_the_datasets(
 
 def test_the_repository_is_named_in_every_snippet(run: Path) -> None:
     card = card_of(run)
-    assert card.count('load_dataset("OWNER/NAME"') == 2
+    assert card.count("OWNER/NAME") == 6
     assert name_repo(card, "alice/tiny") == card_of(run, repo_id="alice/tiny")
 
 

@@ -48,7 +48,7 @@ class HubLine:
 
     def hide(self, text: str) -> str:
         """Return a text without the token."""
-        return text.replace(self.token, "***")
+        return text.replace(self.token, "***") if self.token else text
 
 
 def call_hub(line: HubLine, what: str, action: Callable[[], T]) -> T:
@@ -79,6 +79,25 @@ def call_hub(line: HubLine, what: str, action: Callable[[], T]) -> T:
             line.tell(f"cannot {what} ({reason}); trying again in {pause_s:.0f} s")
             line.sleep(pause_s)
             wait_s = min(2 * wait_s, line.longest_wait_s)
+    raise AssertionError("n_attempts is at least 1")
+
+
+def try_again(
+    action: Callable[[], T],
+    n_attempts: int = 4,
+    wait_s: float = 1.0,
+    sleep: Callable[[float], None] = time.sleep,
+) -> T:
+    """Call the Hub until it answers or the fault is not one that passes; raise what it raised."""
+    from huggingface_hub.utils import HfHubHTTPError, httpx
+
+    for attempt in range(1, n_attempts + 1):
+        try:
+            return action()
+        except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
+            if attempt == n_attempts or not _is_transient(error, find_status(error)):
+                raise
+            sleep(_asked_wait_s(error) or wait_s * 2 ** (attempt - 1))
     raise AssertionError("n_attempts is at least 1")
 
 

@@ -11,6 +11,7 @@ import yaml
 from butwait.pipelines.card import render_card
 from butwait.pipelines.run_folder import RunFolder
 from butwait.pipelines.shards import read_config
+from butwait.pipelines.sources.hub_files import is_address, pin_address
 from butwait.pipelines.tables import write_text
 from butwait.schemas.ledger import Ledger
 
@@ -36,12 +37,16 @@ def publishable_recipe(recipe_yaml: str, manifest: Mapping[str, Any]) -> str:
     recipe.pop("server", None)
     found = [source["revision"] for source in manifest["sources"]]
     for source, revision in zip(recipe["sources"], found, strict=True):
-        if source.get("hub"):
+        keys = [key for key in ("hub", "path") if is_address(source.get(key))]
+        if keys:
+            source[keys[0]] = pin_address(source[keys[0]], revision)
+            source["revision"] = None
+        elif source.get("hub"):
             source["revision"] = revision
     against = recipe.get("decontaminate", {}).get("against", "auto")
     benchmarks = [] if against == "auto" else against
     for place in [*recipe["sources"], *benchmarks, recipe.get("replay") or {}]:
-        if place.get("path"):
+        if place.get("path") and not is_address(place["path"]):
             place["path"] = Path(place["path"]).name
     if recipe.get("model"):
         recipe["model"]["id"] = manifest["model"]["id"]
