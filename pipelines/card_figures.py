@@ -76,7 +76,7 @@ def _count_characters(column: Any) -> npt.NDArray[np.float64]:
         pc.list_parent_indices(column).to_numpy(),
         weights=_lengths(pc.list_flatten(column)),
         minlength=len(column),
-    )
+    ).astype(float)
 
 
 def _lengths(texts: Any) -> npt.NDArray[np.float64]:

@@ -182,6 +182,10 @@ def push(
     from butwait.pipelines.publish_model import is_training_run, push_model
 
     is_model = is_training_run(run)
+    if is_model:
+        from butwait.trainer.card import renew_evaluation
+
+        renew_evaluation(run)
     result = (push_model if is_model else push_run)(
         run,
         repo_id,

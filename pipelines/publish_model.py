@@ -19,6 +19,9 @@ from butwait.pipelines.publication import LocalFile, Publication
 from butwait.pipelines.publish import PushOptions, PushResult, publish
 from butwait.schemas.errors import ConfigError, HubError
 
+SNIPPETS = ('pipeline("text-generation", "{}")', "vllm serve {} ")
+"""Where the repository's name stands in a model's card."""
+
 
 def is_training_run(run: Path) -> bool:
     """Whether a folder is a training run's: it has checkpoints or a final model."""
@@ -43,7 +46,7 @@ def push_model(
     """
     good_token = check_names(repo_id, token)
     check_tag((options or PushOptions()).tag)
-    publication = read_model(run)
+    publication = read_model(run, repo_id)
     line = HubLine(find_endpoint(endpoint), good_token, progress, sleep)
     return publish(line, repo_id, publication, options or PushOptions(), run.name, _compare)
 
@@ -58,8 +61,8 @@ def _compare(line: HubLine, repo_id: str, revision: str, publication: Publicatio
         raise HubError(f"{repo_id} at {revision} is not what was sent: {wrong} differs; push again")
 
 
-def read_model(run: Path) -> Publication:
-    """Read what a training run publishes.
+def read_model(run: Path, repo_id: str) -> Publication:
+    """Read what a training run publishes; the card gets the repository's name.
 
     Raises:
         ConfigError: The run is not finished, or its folder was changed.
@@ -76,6 +79,12 @@ def read_model(run: Path) -> Publication:
         for path in sorted(final.rglob("*"))
         if path.is_file() and not path.name.startswith(".")
     }
+    card = final / "README.md"
+    if card.is_file():
+        text = card.read_text("utf-8", errors="replace")
+        for snippet in SNIPPETS:
+            text = text.replace(snippet.format("OWNER/NAME"), snippet.format(repo_id))
+        files["README.md"] = LocalFile.of(text.encode())
     return Publication((), files, "model")
 
 

@@ -139,7 +139,7 @@ def test_licences_of_the_sources_decide_the_datasets(
 
 def test_the_repository_is_named_in_every_snippet(run: Path) -> None:
     card = card_of(run)
-    assert card.count("OWNER/NAME") == 6
+    assert card.count("OWNER/NAME") == 5
     assert name_repo(card, "alice/tiny") == card_of(run, repo_id="alice/tiny")
 
 
@@ -208,4 +208,4 @@ def test_shards_that_are_not_whole_are_refused(run: Path, spoil: Any, message: s
 def test_the_recipe_in_the_card_is_the_recipe(run: Path) -> None:
     recipe = "name: t\nrows: {default: {transform: verified, note: '```'}}\n"
     blocks = re.findall(r"^(`{3,})yaml\n(.*?)\n\1$", card_of(run, recipe=recipe), re.S | re.M)
-    assert yaml.safe_load(blocks[0][1]) == yaml.safe_load(recipe)
+    assert yaml.safe_load(blocks[-1][1]) == yaml.safe_load(recipe)
