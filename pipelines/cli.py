@@ -18,11 +18,12 @@ from butwait.pipelines.cli_compare import app as compare_app
 from butwait.pipelines.cli_decontaminate import app as decontaminate_app
 from butwait.pipelines.cli_eval import app as eval_app
 from butwait.pipelines.cli_eval import print_scores
+from butwait.pipelines.cli_push import app as push_app
 from butwait.pipelines.cli_train import app as train_app
 from butwait.pipelines.cli_verify import app as verify_app
 from butwait.pipelines.terminal import find_cache
 from butwait.pipelines.terminal import say as _say
-from butwait.schemas.errors import ButwaitError, ConfigError
+from butwait.schemas.errors import ButwaitError
 
 app = typer.Typer(
     name="butwait",
@@ -42,6 +43,7 @@ app.add_typer(decontaminate_app)
 app.add_typer(train_app, name="train")
 app.add_typer(eval_app, name="eval")
 app.add_typer(compare_app)
+app.add_typer(push_app)
 app.add_typer(cache_app, name="cache")
 
 BEAM_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -146,57 +148,6 @@ def build(
         run_dry(effective, options)
         return
     print_summary(build_dataset(effective, options))
-
-
-@app.command()
-def push(
-    run: RunPath,
-    repo_id: Annotated[str, typer.Argument(help="Repository on the Hub, e.g. me/my-dataset.")],
-    public: Annotated[
-        bool, typer.Option("--public", help="Make the repository public (default: private).")
-    ] = False,
-    message: Annotated[str | None, typer.Option(help="Commit message.")] = None,
-    tag: Annotated[str | None, typer.Option(help="Name the commit, e.g. v1.")] = None,
-    move_tag: Annotated[
-        bool, typer.Option("--move-tag", help="Let the tag leave the commit it names.")
-    ] = False,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Replace the card of what butwait did not make.")
-    ] = False,
-    debug: Debug = False,
-) -> None:
-    """Publish a run, dataset or trained model, on the Hugging Face Hub.
-
-    A reader sees all of it or nothing; what was committed is read back and compared. Run again
-    after an interruption: what was sent is not sent twice.
-
-    The token comes from HF_TOKEN or `hf auth login`; HF_ENDPOINT names another Hub.
-
-    \b
-    Examples:
-      butwait push runs/quickstart me/pocket-reasoning
-      butwait push runs/quickstart me/pocket-reasoning --public --tag v1
-      butwait push runs/quickstart-sft me/pocket-sft
-    """
-    from butwait.pipelines.publish import PushOptions, push_run
-    from butwait.pipelines.publish_model import is_training_run, push_model
-
-    is_model = is_training_run(run)
-    if is_model:
-        from butwait.trainer.card import renew_evaluation
-
-        renew_evaluation(run)
-    result = (push_model if is_model else push_run)(
-        run,
-        repo_id,
-        PushOptions(public=public, tag=tag, move_tag=move_tag, replace=replace, message=message),
-        token=_hub_token(),
-        endpoint=os.environ.get("HF_ENDPOINT"),
-        progress=_say,
-    )
-    what = f"{result.files_sent} files sent" if result.files_sent else "nothing had changed"
-    read = "model" if is_model else f"{result.n_rows} rows"
-    _say(f"{result.url} at {result.revision}: {read} read back equal ({what})")
 
 
 @app.command()
@@ -349,6 +300,7 @@ def run_command(arguments: list[str]) -> int:
         kept = {
             "build": "; finished samples are kept: the same command continues",
             "eval": "; finished samples are kept: the same command continues",
+            "push": "; what was sent is kept: the same command continues",
             "train": "; the last checkpoint is kept: the same command continues",
         }
         _say("interrupted" + kept.get(arguments[0] if arguments else "", ""))
@@ -377,14 +329,3 @@ def _report_usage(error: Exception) -> int:
     if callable(show):
         show()
     return int(getattr(error, "exit_code", 2))
-
-
-def _hub_token() -> str:
-    from huggingface_hub import get_token
-
-    token = get_token()
-    if token is None:
-        raise ConfigError(
-            "no Hub token: set HF_TOKEN or run `hf auth login` (a token with write access)"
-        )
-    return str(token)

@@ -169,8 +169,9 @@ def test_of_two_publishers_at_once_readers_see_one_or_the_other_whole(
 PUSH = """
     import pathlib, sys
     from butwait.pipelines import publish
-    if len(sys.argv) < 3:
-        publish._verify = lambda *_: None
+    from butwait.pipelines.hub import plan
+    publish._verify = lambda *_: None
+    plan.MANY_FILES = int(sys.argv[2])
     token = "test-token-of-alice-for-writing"
     run = pathlib.Path(sys.argv[1])
     print(publish.push_run(run, "alice/tiny", token=token, progress=print).files_sent)
@@ -180,15 +181,17 @@ PUSH = """
 class Killed:
     """A push in a process of its own that is killed at a point of the server's choosing."""
 
-    def __init__(self, hub: HubServer, run: Path, home: Path) -> None:
-        self.hub, self.run, self.home = hub, run, home
+    def __init__(
+        self, hub: HubServer, run: Path, home: Path, *, many: int = 100, xet: bool = False
+    ) -> None:
+        self.hub, self.run, self.home, self.many, self.xet = hub, run, home, many, xet
         self.process: subprocess.Popen[str] | None = None
 
-    def start(self, *more: str) -> tuple[int, str]:
+    def start(self) -> tuple[int, str]:
         """Push; return the exit code and what was printed."""
         self.process = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(PUSH), str(self.run), *more],
-            env=client_environment(self.hub, self.home, ALICE_WRITE, xet=False),
+            [sys.executable, "-c", textwrap.dedent(PUSH), str(self.run), str(self.many)],
+            env=client_environment(self.hub, self.home, ALICE_WRITE, self.xet),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -249,6 +252,25 @@ def test_six_hundred_files_killed_at_five_points_are_sent_once_and_never_seen_in
     code, out = child.start()
     assert "nothing to commit" in out
     assert len(history(hub, REPO)) == len(states)
+
+
+@pytest.mark.slow
+def test_a_push_by_way_of_xet_that_is_killed_goes_on_where_it_was(
+    hub: HubServer, tmp_path: Path
+) -> None:
+    run = write_run(tmp_path / "new", rows_of("new", 12), n_shards=12)
+    child = Killed(hub, run, tmp_path / "home", many=5, xet=True)
+    for point in (("commit", 2), ("xet_token", 1), ("validate_yaml", 1)):
+        child.kill_at(*point)
+        code, out = child.start()
+        assert code == -signal.SIGKILL, out
+    code, out = child.start()
+    assert code == 0, out
+    states = history(hub, REPO)
+    assert set(states) == {frozenset(), shown_by(run)} and states[-1] == shown_by(run)
+    assert hub.n_requests("lfs_put") == 0 and hub.n_requests("xet_token") > 0
+    code, out = child.start()
+    assert "nothing to commit" in out
 
 
 def test_a_tag_names_the_commit_and_is_not_moved_untold(
