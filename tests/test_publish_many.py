@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hub.fixture import Push, client_environment
+from hub.fixture import ClientRunner, Push, client_environment
 from hub.readers import Shown, history, polling, show
 from hub.sample_run import make_text_rows, write_run
 from hub.server import HubServer
@@ -70,13 +70,18 @@ def test_above_the_limit_shards_go_first_and_one_commit_changes_what_readers_see
 
 
 def test_of_a_first_push_nothing_can_be_loaded_until_it_is_whole(
-    hub: HubServer, push: Push, tmp_path: Path, unverified: None, five: None
+    hub: HubServer, push: Push, tmp_path: Path, five: None, run_client: ClientRunner
 ) -> None:
     run = write_run(tmp_path / "run", n_shards=12)
     push(run)
+    assert push.told[-1] == "loaded back equal: 16 rows in 2 configurations"
     assert history(hub, REPO) == [frozenset()] * 4 + [shown_by(run)]
     first = list(hub.repo(REPO).history("main"))[-2]
     assert set(first.tree) == {".gitattributes", "README.md"}
+    before = list(hub.repo(REPO).history("main"))[1].oid
+    load = f"from datasets import load_dataset; print(load_dataset('{REPO}', revision='{before}'))"
+    done = run_client(load, check=False)
+    assert done.returncode == 1 and "DataFilesNotFoundError" in done.stderr
 
 
 def test_after_a_big_push_small_changes_are_one_commit_in_the_same_folder(
@@ -111,6 +116,18 @@ def test_going_back_to_an_older_content_does_not_touch_what_is_shown(
     assert {path.split("/")[2] for path in hub.files(REPO) if "/default/" in path} == {
         f"{read_publication(run, REPO).digest('default')}-2"
     }
+
+
+def test_few_files_take_the_place_of_many_in_another_folder(
+    hub: HubServer, push: Push, tmp_path: Path, unverified: None, five: None
+) -> None:
+    many = write_run(tmp_path / "many", rows_of("many", 12), n_shards=12)
+    push(many)
+    few = write_run(tmp_path / "few", rows_of("few", 12), n_shards=2)
+    n_states = len(history(hub, REPO))
+    assert push(few).files_deleted == 1  # a whole folder
+    assert history(hub, REPO)[n_states:] == [shown_by(many), shown_by(few)]
+    assert len([path for path in hub.files(REPO) if path.endswith(".parquet")]) == 3
 
 
 @pytest.mark.parametrize("fault", ["reset", "stall", "502 after", "409", "500"])

@@ -101,7 +101,8 @@ def next_step(remote: Remote, publication: Publication, most: int | None = None)
     Args:
         remote: What is there.
         publication: What shall be there.
-        most: Files of one commit, by default ``MANY_FILES``; a model always goes in one.
+        most: Files to add and delete in one commit, by default ``MANY_FILES``; a model always goes
+            in one.
 
     Returns:
         A last step without adds and deletes where nothing is left to do.
@@ -109,12 +110,12 @@ def next_step(remote: Remote, publication: Publication, most: int | None = None)
     most = MANY_FILES if most is None else most
     folders = _find_folders(remote.card, publication)
     here = _finish(remote, publication.place(folders))
-    if len(here.adds) <= most or publication.repo_type == "model":
+    if len(here.adds) + len(here.deletes) <= most or publication.repo_type == "model":
         return here
     moved = {
         name: _name_folder(publication, name, folder)
         for name, folder in folders.items()
-        if any(path.startswith(f"{folder}/") for path in here.adds)
+        if any(path.startswith(f"{folder}/") for path in (*here.adds, *here.deletes))
     }
     there = _finish(remote, publication.place({**folders, **moved}))
     shards = {path: file for path, file in there.adds.items() if path != "README.md"}
@@ -137,7 +138,8 @@ def _finish(remote: Remote, publication: Publication) -> Step:
     }
     ours = OURS[publication.repo_type]
     stale = {path for path in remote.files if ours.fullmatch(path)} - set(publication.files)
-    return Step(remote.head, adds, _join_folders(stale, set(remote.files) - stale))
+    kept = set(publication.files) | set(remote.files) - stale
+    return Step(remote.head, adds, _join_folders(stale, kept))
 
 
 def _differs(there: Any, file: LocalFile) -> bool:
