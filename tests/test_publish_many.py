@@ -290,6 +290,23 @@ def test_a_push_by_way_of_xet_that_is_killed_goes_on_where_it_was(
     assert "nothing to commit" in out
 
 
+@pytest.mark.slow
+def test_a_xet_store_that_cannot_be_reached_is_asked_again(hub: HubServer, tmp_path: Path) -> None:
+    def set_address(address: str | None) -> None:
+        hub.state.xet_address = address
+
+    def send_nowhere() -> None:
+        set_address("http://127.0.0.1:9")
+        hub.faults.order_action("xet_token", lambda: set_address(None))
+
+    run = write_run(tmp_path / "run")
+    hub.before_next("xet_token", send_nowhere)
+    code, out = Killed(hub, run, tmp_path / "home", xet=True).start()
+    assert code == 0, out
+    assert "(ConnectionError); trying again in 1 s" in out
+    assert show(hub, hub.repo(REPO).find("main")) == shown_by(run)
+
+
 def test_a_tag_names_the_commit_and_is_not_moved_untold(
     hub: HubServer, push: Push, tmp_path: Path, unverified: None
 ) -> None:

@@ -6,6 +6,7 @@ ever unless told otherwise. Leaves out what is called.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ LONGEST_ASKED_WAIT_S = 330.0
 """The Hub's rate limits are counted over five minutes."""
 CLIENT_TIMEOUT_S = 120.0
 """Longest silence of the Hub; it may take 60 s to answer a commit."""
+XET_ATTEMPTS = "2"
+"""Of the Xet client for one request; the whole commit is tried again after them."""
 WAYS_OUT = {
     401: "make a token at {endpoint}/settings/tokens and set HF_TOKEN",
     403: "use a token with write permission for this repository",
@@ -102,7 +105,11 @@ def try_again(
 
 
 def limit_client_time(timeout_s: float = CLIENT_TIMEOUT_S) -> None:
-    """Give this process's Hub client a time limit; by default it waits for ever."""
+    """Give this process's Hub client a time limit; by default it waits for ever.
+
+    Xet has a client of its own, which takes its limits from the environment; what the user set
+    there stays.
+    """
     from huggingface_hub import set_client_factory
     from huggingface_hub.utils._http import default_client_factory
 
@@ -112,6 +119,9 @@ def limit_client_time(timeout_s: float = CLIENT_TIMEOUT_S) -> None:
         return client
 
     set_client_factory(make)
+    os.environ.setdefault("HF_XET_CLIENT_READ_TIMEOUT", f"{timeout_s * 1000:.0f}ms")
+    os.environ.setdefault("HF_XET_CLIENT_RETRY_MAX_DURATION", f"{timeout_s * 1000:.0f}ms")
+    os.environ.setdefault("HF_XET_CLIENT_RETRY_MAX_ATTEMPTS", XET_ATTEMPTS)
 
 
 def find_status(error: BaseException) -> int | None:
