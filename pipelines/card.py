@@ -221,6 +221,8 @@ def _list_accounts(ledger: Mapping[str, Any], prefix: str = "") -> Iterator[str]
             yield from _list_accounts(account, f"{title}: ")
             continue
         total = next((v for k, v in account.items() if k != "bins"), 0)
+        if not total:
+            continue
         bins = sorted(account["bins"].items(), key=lambda item: (-item[1], item[0]))
         yield f"### {escape_inline(title)}"
         yield render_table(["bin", "count"], [*bins, ("total", total)])

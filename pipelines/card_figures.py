@@ -47,10 +47,13 @@ def describe_pass_rates(configs: Sequence[ConfigFiles]) -> Iterator[str]:
             continue
         parts = list(_read(config, "pass_rate"))
         known = np.concatenate([part.drop_null().to_numpy() for part in parts]).astype(float)
+        if not len(known):
+            continue
         bounds = (known == 0, (known > 0) & (known < 0.5), (known >= 0.5) & (known < 1), known == 1)
-        mean = f"{known.mean():.3f}" if len(known) else "none"
         unknown = sum(part.null_count for part in parts)
-        rows.append((config.name, mean, *(int(found.sum()) for found in bounds), unknown))
+        rows.append(
+            (config.name, f"{known.mean():.3f}", *(int(found.sum()) for found in bounds), unknown)
+        )
     if rows:
         yield "## Pass rates"
         yield (

@@ -53,8 +53,10 @@ def explain_loading(configs: Sequence[ConfigFiles]) -> Iterator[str]:
 
 def explain_training(configs: Sequence[ConfigFiles], manifest: Mapping[str, Any]) -> Iterator[str]:
     """Yield how to train on it: with TRL alone, and a recipe for each kind of configuration."""
-    named = str((manifest.get("model") or {}).get("id"))
-    model = named if is_repo_name(named) else SOME_MODEL
+    sampled = manifest.get("model") or {}
+    is_local = str(sampled.get("revision")).startswith("sha256:")
+    named = str(sampled.get("id"))
+    model = named if is_repo_name(named) and not is_local else SOME_MODEL
     kinds = {c.name: kind for c in configs if c.splits and (kind := _find_kind(c))}
     if not kinds:
         return

@@ -30,11 +30,12 @@ def write_card(
 def publishable_recipe(recipe_yaml: str, manifest: Mapping[str, Any]) -> str:
     """Return a recipe as it may be published.
 
-    Without the server section (its flags, environment and address may hold secrets), with file
+    Without the server sections (flags, environment and address may hold secrets), with file
     names instead of this machine's paths, and with the revisions that were found.
     """
     recipe = yaml.safe_load(recipe_yaml)
     recipe.pop("server", None)
+    _strip_prm(recipe.get("prm") or {})
     found = [source["revision"] for source in manifest["sources"]]
     for source, revision in zip(recipe["sources"], found, strict=True):
         keys = [key for key in ("hub", "path") if is_address(source.get(key))]
@@ -52,3 +53,13 @@ def publishable_recipe(recipe_yaml: str, manifest: Mapping[str, Any]) -> str:
         recipe["model"]["id"] = manifest["model"]["id"]
         recipe["model"]["revision"] = manifest["model"]["revision"]
     return yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _strip_prm(prm: dict[str, Any]) -> None:
+    """Take servers and paths out of the section of the process reward model."""
+    for name in ("server", "weak_server"):
+        prm.pop(name, None)
+    for name in ("model", "weak"):
+        model = prm.get(name)
+        if model and str(model.get("id")).startswith((".", "/", "~")):
+            model["id"] = "/".join(Path(model["id"]).parts[-2:])
