@@ -217,7 +217,7 @@ def test_no_server_address_environment_or_machine_path_gets_into_the_card() -> N
     recipe = {
         "name": "t",
         "sources": [
-            {"path": "/home/me/private/q.jsonl"},
+            {"path": "/srv/private/q.jsonl"},
             {"hub": "hf://datasets/a/b@main/x.jsonl", "revision": None},
             {"hub": "a/c", "revision": None},
         ],
@@ -225,14 +225,14 @@ def test_no_server_address_environment_or_machine_path_gets_into_the_card() -> N
         "prm": {
             "server": server,
             "weak_server": server,
-            "model": {"id": "/home/me/checkpoints/prm"},
+            "model": {"id": "/srv/private/checkpoints/prm"},
             "weak": {"id": "a/weak"},
         },
     }
     revisions = ("sha256:1", "f" * 40, "e" * 40)
     manifest = {"sources": [{"revision": revision} for revision in revisions]}
     text = publishable_recipe(yaml.safe_dump(recipe), manifest)
-    assert not any(word in text for word in ("10.1.2.3", "hf_secret", "--key", "/home"))
+    assert not any(word in text for word in ("10.1.2.3", "hf_secret", "--key", "/srv"))
     told = yaml.safe_load(text)
     assert [s.get("path") or s["hub"] for s in told["sources"]] == [
         "q.jsonl",

@@ -78,27 +78,34 @@ def _read_hub(data: DataSpec) -> tuple[Any, dict[str, str | None]]:
     from huggingface_hub import HfApi
 
     assert data.hub is not None
+
+    def refuse(error: Exception) -> HubError:
+        return HubError(
+            f"dataset {data.hub!r}, config {data.config!r}, split {data.split!r}, revision "
+            f"{data.revision!r} cannot be loaded: {_explain_hub(error)}"
+        )
+
     try:
         info = HfApi().dataset_info(data.hub, revision=data.revision)
-        commit = info.sha
-        table = load_dataset(data.hub, data.config, split=data.split, revision=commit)
     except Exception as error:
-        raise HubError(
-            f"dataset {data.hub!r}, config {data.config!r}, split {data.split!r}, revision "
-            f"{data.revision!r} cannot be loaded: {_explain_hub(data.hub, error)}"
-        ) from error
+        raise refuse(error) from error
     if info.id != data.hub:
         raise HubError(f"{data.hub} was renamed to {info.id}; name {info.id} in the recipe")
+    commit = info.sha
+    try:
+        table = load_dataset(data.hub, data.config, split=data.split, revision=commit)
+    except Exception as error:
+        raise refuse(error) from error
     where = f"{data.hub} ({data.config}, {data.split})"
     return table, {"from": where, "hub": data.hub, "revision": commit, "config": data.config}
 
 
-def _explain_hub(hub: str, error: Exception) -> str:
+def _explain_hub(error: Exception) -> str:
     """Return why a dataset cannot be had and what to do, without the token."""
     from huggingface_hub import errors, get_token
 
     if isinstance(error, errors.GatedRepoError):
-        return f"{hub} is gated: accept its terms on its page on the Hub and log in"
+        return "it is gated: accept its terms on its page on the Hub and log in"
     if isinstance(error, errors.RevisionNotFoundError):
         return "there is no such revision"
     if isinstance(error, errors.RepositoryNotFoundError):
