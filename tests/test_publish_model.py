@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from hub.fixture import ClientRunner
 from hub.server import HubServer
 from hub.state import ALICE_WRITE
 from train_world import POLICY, write_rows
@@ -112,7 +113,7 @@ def test_the_card_of_a_trained_model_names_its_repository_data_and_evaluation(
     assert f'pipeline("text-generation", "{REPO}")' in card and "OWNER/NAME" not in card
     assert "- licences of the rows: `apache-2.0, mit`" in card
     assert "- derived from DeepSeek-R1: yes" in card and "- r1-derived\n" in card
-    assert "| `pass@1 / <i>'x'` | `0.5` | `[0.4, 0.6]` |" in card and "None yet" not in card
+    assert "| `pass@1 / <i>'x'` | 0.5 | [0.4, 0.6] |" in card and "None yet" not in card
     assert "seed 42" in card and "Known limits" in card
     assert str(tmp_path) not in card and str(POLICY.parent) not in card
     renew_evaluation(run)
@@ -120,6 +121,21 @@ def test_the_card_of_a_trained_model_names_its_repository_data_and_evaluation(
     (run / "evaluation.json").write_text("{}]", "utf-8")
     with pytest.raises(ConfigError, match=r"evaluation.json is not a list of records"):
         renew_evaluation(run)
+
+
+@pytest.mark.slow
+def test_the_loading_snippet_of_a_models_card_runs(
+    hub: HubServer, run: Path, hub_api: Any, run_client: ClientRunner
+) -> None:
+    from butwait.trainer.card import _explain_loading
+
+    snippet = "\n".join(_explain_loading("sft"))
+    (run / "final" / "README.md").write_text(f"---\ntags: [butwait]\n---\n{snippet}", "utf-8")
+    push(hub, run)
+    path = hub_api(ALICE_WRITE).hf_hub_download(REPO, "README.md", local_dir=run / "back")
+    code = Path(path).read_text("utf-8").split("```python\n")[1].split("```")[0]
+    assert REPO in code
+    assert run_client(code.replace("512", "8")).returncode == 0
 
 
 def test_a_model_that_butwait_did_not_make_is_not_overwritten(

@@ -144,6 +144,11 @@ def _spell_recipe(text: str) -> str:
     return spelled.replace("```", "` ` `")
 
 
+def _spell(value: object) -> str:
+    """Return a number as it is, anything else as code."""
+    return str(value) if isinstance(value, (int, float)) else _code(value)
+
+
 def _code(text: object) -> str:
     """Return one line of code that no text can leave."""
     line = " ".join(str(text).replace("`", "'").replace("|", "/").split())[:200]
@@ -167,9 +172,9 @@ def _describe_data(manifest: dict[str, Any]) -> list[str]:
                 f"- the gate found: {', '.join(f'{n} {name}' for name, n in left.items())}"
             )
     for reason, n in manifest.get("dropped", {}).items():
-        lines.append(f"- left out: {n} ({_code(reason)})")
+        lines.append(f"- left out: {n} ({reason})")
     if "stopped" in manifest:
-        lines.append(f"- ended early: {_code(manifest['stopped'])}")
+        lines.append(f"- ended early: {manifest['stopped']}")
     return [*lines, ""]
 
 
@@ -179,8 +184,9 @@ def _describe_evaluation(root: Path) -> list[str]:
         return [EVALUATION, "None yet: nothing is claimed for this model.\n"]
     try:
         rows = [
-            f"| {_code(r['name'])} | {_code(r['value'])} | {_code([r['low'], r['high']])} |"
-            for r in json.loads(path.read_text("utf-8"))
+            f"| {_code(row['name'])} | {value} | [{low}, {high}] |"
+            for row in json.loads(path.read_text("utf-8"))
+            for value, low, high in [[_spell(row[key]) for key in ("value", "low", "high")]]
         ]
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(
