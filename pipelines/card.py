@@ -97,13 +97,10 @@ def render_card(
         *explain_loading(configs),
         *explain_training(configs, manifest),
         *_list_configs(configs, _read_transforms(recipe_yaml)),
-        *_explain_generation(manifest),
-        *explain_settings(manifest, _read_recipe(recipe_yaml)),
+        *_explain_generation(manifest, _read_recipe(recipe_yaml)),
         *_explain_verification(manifest, configs),
         *_explain_decontamination(ledger),
-        "## Ledger",
-        "Every question, sample and row is in exactly one bin, and the bins add up to the total.",
-        *_list_accounts(ledger),
+        *_tell_ledger(ledger),
         *describe_pass_rates(configs),
         *describe_lengths(configs),
         *_list_columns(configs),
@@ -156,7 +153,7 @@ def _list_configs(configs: Sequence[ConfigFiles], transforms: Mapping[str, str])
     )
 
 
-def _explain_generation(manifest: Mapping[str, Any]) -> Iterator[str]:
+def _explain_generation(manifest: Mapping[str, Any], recipe: Mapping[str, Any]) -> Iterator[str]:
     model = manifest.get("model") or {}
     yield "## How it was generated"
     if model.get("id"):
@@ -164,6 +161,7 @@ def _explain_generation(manifest: Mapping[str, Any]) -> Iterator[str]:
         yield f"Sampled from {escape_inline(model['id'])} (revision {revision})."
     else:
         yield "From recorded samples: no model was called for this build."
+    yield from explain_settings(manifest, recipe)
     yield "The recipe at the end holds every sampling parameter; each row's provenance its own."
 
 
@@ -206,6 +204,12 @@ def _read_verifier_version(configs: Sequence[ConfigFiles]) -> str:
         if isinstance(provenance, Mapping) and provenance.get("verifier_version"):
             return str(provenance["verifier_version"])
     return "unknown"
+
+
+def _tell_ledger(ledger: Mapping[str, Any]) -> Iterator[str]:
+    yield "## Ledger"
+    yield "Every question, sample and row is in exactly one bin, and the bins add up to the total."
+    yield from _list_accounts(ledger)
 
 
 def _list_accounts(ledger: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -67,7 +67,7 @@ class Step:
     is_last: bool = True
     """With it the repository is what is published."""
     is_shards: bool = False
-    """Only adds files that no card names: it may go on top of any other commit."""
+    """Only adds files that no card names."""
 
 
 def look(api: HfApi, repo_id: str, repo_type: str) -> Remote:

@@ -1,8 +1,8 @@
 """Bring a repository up to a publication, commit by commit, and give a commit a name.
 
 Before each commit the repository is looked at again: so an interrupted push is continued, a
-commit whose answer was lost is found, and what another publisher did in between is seen. The
-commit that changes the card is bound to the head that was looked at.
+commit whose answer was lost is found, and what another publisher did in between is seen. Every
+commit is bound to the head that was looked at.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _commit(api: HfApi, repo_id: str, repo_type: str, step: Step, message: str) 
         operations,
         commit_message=message,
         repo_type=repo_type,
-        parent_commit=None if step.is_shards else step.head,
+        parent_commit=step.head,
     )
     return str(info.oid)
 
