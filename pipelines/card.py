@@ -7,18 +7,24 @@ it; ``butwait push`` fills in the repository's name.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
 
+from butwait.pipelines.card_figures import describe_lengths, describe_pass_rates
+from butwait.pipelines.card_use import (
+    explain_citation,
+    explain_limits,
+    explain_loading,
+    explain_settings,
+    explain_training,
+    name_repo,
+)
 from butwait.pipelines.front_matter import front_matter
 from butwait.pipelines.markdown import escape_inline, fence_text, render_table, shorten_row
 from butwait.pipelines.shards import ConfigFiles
 
-REPO_PLACEHOLDER = "OWNER/NAME"
-"""Stands in the card until the dataset has a repository."""
 MAX_SAMPLE_CHARS = 600
 WHAT_A_TRANSFORM_MAKES = {
     "verified": "a sampled solution whose final answer was verified as correct",
@@ -88,25 +94,24 @@ def render_card(
     body = [
         f"# {escape_inline(manifest.get('name', 'dataset'))}",
         *_introduce(manifest),
-        *_explain_loading(configs, repo_id or REPO_PLACEHOLDER),
+        *explain_loading(configs),
+        *explain_training(configs, manifest),
         *_list_configs(configs, _read_transforms(recipe_yaml)),
-        *_explain_generation(manifest),
+        *_explain_generation(manifest, _read_recipe(recipe_yaml)),
         *_explain_verification(manifest, configs),
         *_explain_decontamination(ledger),
-        "## Ledger",
-        "Every question, sample and row is in exactly one bin, and the bins add up to the total.",
-        *_list_accounts(ledger),
+        *_tell_ledger(ledger),
+        *describe_pass_rates(configs),
+        *describe_lengths(configs),
         *_list_columns(configs),
         *_show_samples(configs),
+        *explain_limits(manifest, ledger, configs),
         *_list_sources(manifest),
         *_explain_rebuilding(manifest, recipe_yaml),
+        *explain_citation(manifest),
     ]
-    return f"---\n{front}---\n\n" + "\n\n".join(body) + "\n"
-
-
-def name_repo(card: str, repo_id: str) -> str:
-    """Return a card with the repository's name in its loading snippets."""
-    return card.replace(f'load_dataset("{REPO_PLACEHOLDER}"', f'load_dataset("{repo_id}"')
+    card = f"---\n{front}---\n\n" + "\n\n".join(body) + "\n"
+    return card if repo_id is None else name_repo(card, repo_id)
 
 
 def _introduce(manifest: Mapping[str, Any]) -> Iterator[str]:
@@ -117,23 +122,14 @@ def _introduce(manifest: Mapping[str, Any]) -> Iterator[str]:
     )
 
 
-def _explain_loading(configs: Sequence[ConfigFiles], repo_id: str) -> Iterator[str]:
-    lines = ["from datasets import load_dataset", ""]
-    for config in configs:
-        for split in config.splits:
-            variable = re.sub(r"\W", "_", config.name if config.name != "default" else "rows")
-            lines.append(
-                f'{variable} = load_dataset("{repo_id}", "{config.name}", split="{split}")'
-            )
-    yield "## Load it"
-    yield fence_text("\n".join(lines), "python")
-    yield 'Pin what you train on: `revision="<commit>"`. For a quick look: `streaming=True`.'
+def _read_recipe(recipe_yaml: str) -> dict[str, Any]:
+    recipe = yaml.safe_load(recipe_yaml)
+    return recipe if isinstance(recipe, dict) else {}
 
 
 def _read_transforms(recipe_yaml: str) -> dict[str, str]:
     """Return the transform of each configuration, as far as the recipe says."""
-    recipe = yaml.safe_load(recipe_yaml)
-    rows = recipe.get("rows") if isinstance(recipe, dict) else None
+    rows = _read_recipe(recipe_yaml).get("rows")
     if not isinstance(rows, dict):
         return {}
     specs = {str(name): spec for name, spec in rows.items() if isinstance(spec, dict)}
@@ -157,7 +153,7 @@ def _list_configs(configs: Sequence[ConfigFiles], transforms: Mapping[str, str])
     )
 
 
-def _explain_generation(manifest: Mapping[str, Any]) -> Iterator[str]:
+def _explain_generation(manifest: Mapping[str, Any], recipe: Mapping[str, Any]) -> Iterator[str]:
     model = manifest.get("model") or {}
     yield "## How it was generated"
     if model.get("id"):
@@ -165,6 +161,7 @@ def _explain_generation(manifest: Mapping[str, Any]) -> Iterator[str]:
         yield f"Sampled from {escape_inline(model['id'])} (revision {revision})."
     else:
         yield "From recorded samples: no model was called for this build."
+    yield from explain_settings(manifest, recipe)
     yield "The recipe at the end holds every sampling parameter; each row's provenance its own."
 
 
@@ -209,6 +206,12 @@ def _read_verifier_version(configs: Sequence[ConfigFiles]) -> str:
     return "unknown"
 
 
+def _tell_ledger(ledger: Mapping[str, Any]) -> Iterator[str]:
+    yield "## Ledger"
+    yield "Every question, sample and row is in exactly one bin, and the bins add up to the total."
+    yield from _list_accounts(ledger)
+
+
 def _list_accounts(ledger: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     for name, account in ledger.items():
         if not isinstance(account, Mapping):
@@ -222,6 +225,8 @@ def _list_accounts(ledger: Mapping[str, Any], prefix: str = "") -> Iterator[str]
             yield from _list_accounts(account, f"{title}: ")
             continue
         total = next((v for k, v in account.items() if k != "bins"), 0)
+        if not total:
+            continue
         bins = sorted(account["bins"].items(), key=lambda item: (-item[1], item[0]))
         yield f"### {escape_inline(title)}"
         yield render_table(["bin", "count"], [*bins, ("total", total)])

@@ -20,6 +20,7 @@ from butwait.pipelines.cli_decontaminate import app as decontaminate_app
 from butwait.pipelines.cli_eval import app as eval_app
 from butwait.pipelines.cli_eval import print_scores
 from butwait.pipelines.cli_help import Grouped, make_app
+from butwait.pipelines.cli_push import app as push_app
 from butwait.pipelines.cli_report import app as report_app
 from butwait.pipelines.cli_start import app as start_app
 from butwait.pipelines.cli_start import recipes_app
@@ -28,7 +29,7 @@ from butwait.pipelines.cli_verify import app as verify_app
 from butwait.pipelines.cli_view import app as view_app
 from butwait.pipelines.terminal import find_cache, refuse_addresses
 from butwait.pipelines.terminal import say as _say
-from butwait.schemas.errors import ButwaitError, ConfigError
+from butwait.schemas.errors import ButwaitError
 
 app = make_app(
     name="butwait",
@@ -51,6 +52,7 @@ app.add_typer(train_app, name="train")
 app.add_typer(eval_app, name="eval")
 app.add_typer(compare_app)
 app.add_typer(report_app)
+app.add_typer(push_app)
 app.add_typer(cache_app, name="cache")
 app.add_typer(view_app)
 
@@ -175,51 +177,6 @@ def _spare_garbage() -> None:
     """
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
-
-
-@app.command()
-def push(
-    run: AnyRun,
-    repo_id: Annotated[str, typer.Argument(help="Repository on the Hub, e.g. me/my-dataset.")],
-    public: Annotated[
-        bool, typer.Option("--public", help="Make the repository public (default: private).")
-    ] = False,
-    message: Annotated[str | None, typer.Option(help="Commit message.")] = None,
-    debug: Debug = False,
-) -> None:
-    """Publish a run, dataset or trained model, on the Hugging Face Hub in one commit.
-
-    What was committed is read back and compared.
-
-    The token comes from HF_TOKEN or `hf auth login`; HF_ENDPOINT names another Hub.
-
-    \b
-    Examples:
-      butwait push runs/quickstart me/pocket-reasoning
-      butwait push runs/quickstart me/pocket-reasoning --public
-      butwait push runs/quickstart-sft me/pocket-sft
-    """
-    from butwait.pipelines.places import read_folder, use_options
-    from butwait.pipelines.publication import fetch_publication
-    from butwait.pipelines.publish import push_run
-    from butwait.pipelines.publish_model import is_training_run, push_model
-
-    folder = read_folder(run)
-    use_options(folder)
-    with fetch_publication(folder) as here:
-        is_model = is_training_run(here)
-        result = (push_model if is_model else push_run)(
-            here,
-            repo_id,
-            public=public,
-            token=_hub_token(),
-            endpoint=os.environ.get("HF_ENDPOINT"),
-            commit_message=message,
-            progress=_say,
-        )
-    what = f"{result.files_sent} files sent" if result.files_sent else "nothing had changed"
-    read = "model" if is_model else f"{result.n_rows} rows"
-    _say(f"{result.url} at {result.revision}: {read} read back equal ({what})")
 
 
 @app.command()
@@ -376,6 +333,7 @@ def run_command(arguments: list[str]) -> int:
         kept = {
             "build": "; finished samples are kept: the same command continues",
             "eval": "; finished samples are kept: the same command continues",
+            "push": "; what was sent is kept: the same command continues",
             "train": "; the last checkpoint is kept: the same command continues",
         }
         _say("interrupted" + kept.get(arguments[0] if arguments else "", ""))
@@ -404,14 +362,3 @@ def _report_usage(error: Exception) -> int:
     if callable(show):
         show()
     return int(getattr(error, "exit_code", 2))
-
-
-def _hub_token() -> str:
-    from huggingface_hub import get_token
-
-    token = get_token()
-    if token is None:
-        raise ConfigError(
-            "no Hub token: set HF_TOKEN or run `hf auth login` (a token with write access)"
-        )
-    return str(token)

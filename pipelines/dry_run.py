@@ -220,4 +220,4 @@ def _describe(recipe: Recipe, looks: Sequence[Look]) -> str:
 
 
 def _is_local(recipe: Recipe) -> bool:
-    return all(spec.path is not None for spec in recipe.sources)
+    return all(spec.path and not spec.path.startswith("hf://") for spec in recipe.sources)

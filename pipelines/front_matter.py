@@ -38,10 +38,16 @@ def front_matter(manifest: Mapping[str, Any], configs: Sequence[ConfigFiles]) ->
         **choose_licence([source.get("licence") for source in manifest.get("sources", ())]),
         "task_categories": ["text-generation"],
         "size_categories": [size],
-        "tags": list(TAGS),
+        "tags": [*TAGS, *(["r1-derived"] if is_r1_derived(manifest) else [])],
         "configs": [_locate_config(config, first=i == 0) for i, config in enumerate(configs)],
         "dataset_info": [describe_config(config) for config in configs],
     }
+
+
+def is_r1_derived(manifest: Mapping[str, Any]) -> bool:
+    """Whether a source or the sampled model is declared as derived from DeepSeek-R1."""
+    declared = [*manifest.get("sources", ()), manifest.get("model") or {}]
+    return any(bool(item.get("r1_derived")) for item in declared)
 
 
 def choose_licence(licences: Sequence[str | None]) -> dict[str, str]:
@@ -101,6 +107,22 @@ def read_front_matter(card: str) -> dict[str, Any]:
     except yaml.YAMLError:
         return {}
     return front if isinstance(front, dict) else {}
+
+
+def place_configs(card: str, folders: Mapping[str, str]) -> str:
+    """Return a card whose configurations name these folders.
+
+    Args:
+        card: With ``data/<config>/<split>-*.parquet`` for each configuration.
+        folders: Folder by configuration.
+    """
+    front, body = read_front_matter(card), card.split("\n---\n", 1)[-1]
+    for config in front.get("configs") or ():
+        for files in config["data_files"]:
+            folder = folders.get(config["config_name"], f"data/{config['config_name']}")
+            files["path"] = f"{folder}/{files['path'].rpartition('/')[2]}"
+    spelled = yaml.safe_dump(front, sort_keys=False, allow_unicode=True, width=1000)
+    return f"---\n{spelled}---\n{body}"
 
 
 def _one_line(value: object) -> str:

@@ -10,12 +10,12 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from butwait.pipelines.card import name_repo
-from butwait.pipelines.front_matter import read_front_matter
+from butwait.pipelines.card_use import name_repo
+from butwait.pipelines.front_matter import place_configs, read_front_matter
 from butwait.pipelines.places import AnyPath, RemotePath, fetch, relative_name, worked_on_here
 from butwait.pipelines.run_folder import RunFolder
 from butwait.pipelines.shards import ConfigFiles, read_configs
@@ -29,6 +29,11 @@ class LocalFile:
     source: Path | bytes
     size: int
     sha256: str
+
+    @classmethod
+    def of(cls, content: bytes) -> LocalFile:
+        """Return the file with this content."""
+        return cls(content, len(content), hashlib.sha256(content).hexdigest())
 
     @property
     def git_oid(self) -> str:
@@ -51,6 +56,31 @@ class Publication:
     def n_bytes(self) -> int:
         """Size of all files."""
         return sum(file.size for file in self.files.values())
+
+    def digest(self, config: str) -> str:
+        """Return twelve digits that name the content of a configuration's shards."""
+        shards = next(c.shards for c in self.configs if c.name == config)
+        lines = "".join(f"{shard.path.name} {shard.sha256}\n" for shard in shards)
+        return hashlib.sha256(lines.encode()).hexdigest()[:12]
+
+    def place(self, folders: Mapping[str, str]) -> Publication:
+        """Return the same publication with its configurations in these folders.
+
+        Args:
+            folders: Folder in the repository, by configuration.
+        """
+        if all(folder == f"data/{name}" for name, folder in folders.items()):
+            return self
+        files = {
+            f"{folders[config.name]}/{shard.path.name}": self.files[config.hub_path(shard)]
+            for config in self.configs
+            for shards in config.splits.values()
+            for shard in shards
+        }
+        card = self.files["README.md"].source
+        assert isinstance(card, bytes)
+        files["README.md"] = LocalFile.of(place_configs(card.decode(), folders).encode())
+        return replace(self, files=files)
 
 
 @contextmanager
@@ -105,7 +135,7 @@ def read_publication(run: Path, repo_id: str) -> Publication:
         for shards in config.splits.values()
         for shard in shards
     }
-    files["README.md"] = LocalFile(readme, len(readme), hashlib.sha256(readme).hexdigest())
+    files["README.md"] = LocalFile.of(readme)
     return Publication(configs, files)
 
 

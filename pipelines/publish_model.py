@@ -11,20 +11,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from butwait.pipelines.hub_calls import HubLine, call_hub
+from butwait.pipelines.hub.access import check_names, connect_hub, find_endpoint
+from butwait.pipelines.hub.calls import HubLine, call_hub
+from butwait.pipelines.hub.plan import look, next_step
+from butwait.pipelines.hub.send import check_tag
 from butwait.pipelines.publication import LocalFile, Publication
-from butwait.pipelines.publish import (
-    PushResult,
-    check_identity,
-    check_names,
-    commit,
-    compare,
-    connect_hub,
-    find_endpoint,
-    prepare_repo,
-    publicise,
-)
+from butwait.pipelines.publish import PushOptions, PushResult, publish
 from butwait.schemas.errors import ConfigError, HubError
+
+SNIPPETS = ('pipeline("text-generation", "{}")', "vllm serve {} ")
+"""Where the repository's name stands in a model's card."""
 
 
 def is_training_run(run: Path) -> bool:
@@ -35,49 +31,38 @@ def is_training_run(run: Path) -> bool:
 def push_model(
     run: Path,
     repo_id: str,
+    options: PushOptions | None = None,
     *,
-    public: bool = False,
     token: str | None,
     endpoint: str | None = None,
-    commit_message: str | None = None,
     progress: Callable[[str], None],
     sleep: Callable[[float], None] = time.sleep,
 ) -> PushResult:
     """Publish ``final/`` of a training run as a model; arguments as of ``push_run``.
 
     Raises:
-        ConfigError: No token, a malformed ``repo_id``, or a run that is not finished.
+        ConfigError: No token, a malformed ``repo_id`` or tag, or a run that is not finished.
         HubError: The Hub refuses, or holds something else afterwards.
     """
     good_token = check_names(repo_id, token)
-    publication = read_model(run)
+    check_tag((options or PushOptions()).tag)
+    publication = read_model(run, repo_id)
     line = HubLine(find_endpoint(endpoint), good_token, progress, sleep)
+    return publish(line, repo_id, publication, options or PushOptions(), run.name, _compare)
+
+
+def _compare(line: HubLine, repo_id: str, revision: str, publication: Publication) -> None:
+    """Compare what the Hub holds by content, without loading the weights back."""
     api = connect_hub(line)
-    check_identity(line, api, repo_id)
-    was_private = prepare_repo(line, api, repo_id, public, "model")
-    message = commit_message or f"Publish {run.name} with butwait"
-    change = commit(line, api, repo_id, publication, message)
-    left = call_hub(line, f"read {repo_id} back", lambda: compare(api, repo_id, publication))
+    remote = call_hub(line, f"read {repo_id} back", lambda: look(api, repo_id, "model"))
+    left = next_step(remote, publication)
     if left.adds or left.deletes:
-        wrong = (left.adds + left.deletes)[0]
-        raise HubError(
-            f"{repo_id} at {left.head} is not what was sent: {wrong} differs; push again"
-        )
-    if public and was_private:
-        call_hub(line, f"make {repo_id} public", publicise(api, repo_id, "model"))
-    return PushResult(
-        repo_id=repo_id,
-        revision=change.head,
-        url=f"{line.endpoint}/{repo_id}/tree/{change.head}",
-        files_sent=len(change.adds),
-        files_deleted=len(change.deletes),
-        n_rows=0,
-        private=was_private and not public,
-    )
+        wrong = [*left.adds, *left.deletes][0]
+        raise HubError(f"{repo_id} at {revision} is not what was sent: {wrong} differs; push again")
 
 
-def read_model(run: Path) -> Publication:
-    """Read what a training run publishes.
+def read_model(run: Path, repo_id: str) -> Publication:
+    """Read what a training run publishes; the card gets the repository's name.
 
     Raises:
         ConfigError: The run is not finished, or its folder was changed.
@@ -94,6 +79,12 @@ def read_model(run: Path) -> Publication:
         for path in sorted(final.rglob("*"))
         if path.is_file() and not path.name.startswith(".")
     }
+    card = final / "README.md"
+    if card.is_file():
+        text = card.read_text("utf-8", errors="replace")
+        for snippet in SNIPPETS:
+            text = text.replace(snippet.format("OWNER/NAME"), snippet.format(repo_id))
+        files["README.md"] = LocalFile.of(text.encode())
     return Publication((), files, "model")
 
 

@@ -18,12 +18,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from butwait.pipelines.hub.calls import limit_client_time
 from butwait.schemas.errors import HubError
 from butwait.schemas.record import Record
 
 BATCH_ROWS = 1000
-CLIENT_TIMEOUT_S = 120.0
-"""Longest silence of the Hub; it may take 60 s to answer a commit."""
 LEAST_TIMEOUT_S = 600.0
 SLOWEST_BYTES_A_S = 250_000
 CACHE_VARIABLES = (
@@ -48,19 +47,6 @@ class Content(Record):
 
 Contents = Mapping[str, Mapping[str, Content]]
 """By configuration, then by split."""
-
-
-def limit_client_time(timeout_s: float = CLIENT_TIMEOUT_S) -> None:
-    """Give this process's Hub client a time limit; by default it waits for ever."""
-    from huggingface_hub import set_client_factory
-    from huggingface_hub.utils._http import default_client_factory
-
-    def make() -> Any:
-        client = default_client_factory()
-        client.timeout = timeout_s
-        return client
-
-    set_client_factory(make)
 
 
 def hash_rows(batches: Iterable[Sequence[Mapping[str, Any]]]) -> tuple[int, str]:

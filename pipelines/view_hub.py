@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from butwait.pipelines.sources.hub import told_in_one_line
+from butwait.pipelines.sources.hub_access import one_line
 from butwait.schemas.errors import SourceError
 
 _SHOWN = (".parquet", ".jsonl")
@@ -45,7 +45,7 @@ def fetch_dataset(
     Raises:
         SourceError: No such dataset, revision or configuration, no way to it, or other formats.
     """
-    with told_in_one_line(repo_id, revision):
+    with one_line(repo_id, revision):
         from huggingface_hub import HfApi, hf_hub_download
 
         info = HfApi().dataset_info(repo_id, revision=revision, files_metadata=True)

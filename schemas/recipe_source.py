@@ -26,7 +26,7 @@ class SourceSpec(Section):
     """One set of questions: a dataset on the Hub or a local file."""
 
     hub: str | None = None
-    """Dataset id on the Hub, read by streaming."""
+    """Dataset id on the Hub, read by streaming; or an ``hf://`` address as under ``path``."""
     revision: str | None = None
     """Commit, tag or branch of the Hub dataset; pin a commit for a build that can be repeated."""
     config: str | None = None
@@ -34,9 +34,11 @@ class SourceSpec(Section):
     split: str = "train"
     """Split of the Hub dataset."""
     path: str | None = None
-    """Local .parquet, .jsonl, .json file (also .jsonl.gz) or a folder of such shards."""
-    layout: Literal["auto", "numina_cot", "numina_1_5", "limo", "columns"] = "auto"
-    """Column layout. ``auto`` knows the three Hub datasets by id and other files by columns."""
+    """Local .parquet, .jsonl, .json file (also .jsonl.gz) or a folder of such shards; or such files
+    on the Hub: ``hf://datasets/owner/name@revision/path``, the path a file, folder or pattern."""
+    layout: Literal["auto", "numina_cot", "numina_1_5", "limo", "butwait", "columns"] = "auto"
+    """Column layout. ``auto`` knows the three Hub datasets by id and other files by columns;
+    ``butwait`` is a published configuration of transform ``rl``."""
     columns: Columns | None = None
     answer_after: str | None = None
     """Marker in the answer column; the answer is what follows its last occurrence (``####``)."""

@@ -14,10 +14,12 @@ from hub.sample_run import MANIFEST, RECIPE, make_text_rows, write_run, write_sh
 from hypothesis import given
 from hypothesis import strategies as st
 
-from butwait.pipelines.card import name_repo, render_card
+from butwait.pipelines.card import render_card
+from butwait.pipelines.card_use import name_repo
 from butwait.pipelines.front_matter import choose_licence, read_front_matter
 from butwait.pipelines.markdown import escape_inline, fence_text, render_table, shorten_row
 from butwait.pipelines.shards import read_configs
+from butwait.pipelines.stages.card import publishable_recipe
 from butwait.schemas.errors import ConfigError
 
 
@@ -138,7 +140,7 @@ def test_licences_of_the_sources_decide_the_datasets(
 
 def test_the_repository_is_named_in_every_snippet(run: Path) -> None:
     card = card_of(run)
-    assert card.count('load_dataset("OWNER/NAME"') == 2
+    assert card.count("OWNER/NAME") == 5
     assert name_repo(card, "alice/tiny") == card_of(run, repo_id="alice/tiny")
 
 
@@ -207,4 +209,35 @@ def test_shards_that_are_not_whole_are_refused(run: Path, spoil: Any, message: s
 def test_the_recipe_in_the_card_is_the_recipe(run: Path) -> None:
     recipe = "name: t\nrows: {default: {transform: verified, note: '```'}}\n"
     blocks = re.findall(r"^(`{3,})yaml\n(.*?)\n\1$", card_of(run, recipe=recipe), re.S | re.M)
-    assert yaml.safe_load(blocks[0][1]) == yaml.safe_load(recipe)
+    assert yaml.safe_load(blocks[-1][1]) == yaml.safe_load(recipe)
+
+
+def test_no_server_address_environment_or_machine_path_gets_into_the_card() -> None:
+    server = {"url": "http://10.1.2.3:8000", "env": {"HF_TOKEN": "hf_secret"}, "args": ["--key=x"]}
+    recipe = {
+        "name": "t",
+        "sources": [
+            {"path": "/srv/private/q.jsonl"},
+            {"hub": "hf://datasets/a/b@main/x.jsonl", "revision": None},
+            {"hub": "a/c", "revision": None},
+        ],
+        "server": server,
+        "prm": {
+            "server": server,
+            "weak_server": server,
+            "model": {"id": "/srv/private/checkpoints/prm"},
+            "weak": {"id": "a/weak"},
+        },
+    }
+    revisions = ("sha256:1", "f" * 40, "e" * 40)
+    manifest = {"sources": [{"revision": revision} for revision in revisions]}
+    text = publishable_recipe(yaml.safe_dump(recipe), manifest)
+    assert not any(word in text for word in ("10.1.2.3", "hf_secret", "--key", "/srv"))
+    told = yaml.safe_load(text)
+    assert [s.get("path") or s["hub"] for s in told["sources"]] == [
+        "q.jsonl",
+        f"hf://datasets/a/b@{'f' * 40}/x.jsonl",
+        "a/c",
+    ]
+    assert [s.get("revision") for s in told["sources"]] == [None, None, "e" * 40]
+    assert told["prm"] == {"model": {"id": "checkpoints/prm"}, "weak": {"id": "a/weak"}}

@@ -95,6 +95,66 @@ def test_a_malformed_repository_name_is_refused(
     assert hub.seen == []
 
 
+FOREIGN = {
+    "README.md": b"---\ntags: [mine]\n---\n# my own work\n",
+    "data/train-00000-of-00001.parquet": b"PAR1",
+}
+
+
+@pytest.mark.parametrize(
+    "files", [FOREIGN, {"train.jsonl": b"{}"}, {"README.md": b"no front matter"}]
+)
+def test_a_dataset_that_butwait_did_not_make_stays_as_it_is(
+    hub: HubServer, push: Push, run: Path, files: dict[str, bytes]
+) -> None:
+    hub.state.create_repo("datasets", REPO, private=True)
+    head = hub.commit_directly(REPO, files)
+    with pytest.raises(HubError, match=f"{REPO} exists and was not made by butwait") as caught:
+        push(run)
+    assert "--replace" in str(caught.value) and "\n" not in str(caught.value)
+    assert hub.repo(REPO).find("main").oid == head
+    assert hub.n_requests("lfs_put") == 0
+
+
+def test_replace_puts_the_card_in_place_and_keeps_strangers_files(
+    hub: HubServer, push: Push, run: Path
+) -> None:
+    hub.state.create_repo("datasets", REPO, private=True)
+    hub.commit_directly(REPO, FOREIGN)
+    assert push(run, replace=True).n_rows == 16
+    assert "data/train-00000-of-00001.parquet" in hub.files(REPO)
+    assert b"my own work" not in hub.files(REPO)["README.md"]
+    assert any("its other files stay" in line for line in push.told)
+
+
+def test_a_renamed_dataset_is_not_pushed_to_by_its_old_name(
+    hub: HubServer, push: Push, run: Path
+) -> None:
+    hub.state.create_repo("datasets", REPO, private=True)
+    hub.rename(REPO, "alice/new")
+    with pytest.raises(HubError, match="alice/tiny was renamed to alice/new; push to alice/new"):
+        push(run)
+    assert hub.n_commits("alice/new") == 0
+
+
+@pytest.mark.parametrize("tag", ["", "a b", "main", "../x", "-v", "v1..2", "x" * 200])
+def test_a_malformed_tag_is_refused_before_the_hub_is_asked(
+    hub: HubServer, push: Push, run: Path, tag: str
+) -> None:
+    with pytest.raises(ConfigError, match="cannot be a tag"):
+        push(run, tag=tag)
+    assert hub.seen == []
+
+
+def test_a_token_that_may_write_elsewhere_only_is_told_so_at_the_first_write(
+    hub: HubServer, push: Push, run: Path
+) -> None:
+    hub.fail_next("create_repo", 403)
+    with pytest.raises(HubError, match="use a token with write permission for this repository"):
+        push(run)
+    assert hub.state.repos == {}
+
+
 def remove(name: str) -> Callable[[Path], object]:
     return lambda run: (run / name).unlink()
 

@@ -32,7 +32,11 @@ READ = """
 
     def read(spec, limit=None):
         try:
-            source = resolve_source(SourceSpec(**spec), Path("."), limit)
+            spec = SourceSpec(**spec)
+        except ValueError as error:
+            return {{"error": str(error)}}
+        try:
+            source = resolve_source(spec, Path("."), limit)
         except SourceError as error:
             return {{"error": str(error)}}
         pieces = plan_pieces(source)
@@ -136,7 +140,7 @@ def test_a_bare_jsonl_on_the_hub_streams_too(
     assert [row["row"] for row in found["rows"]] == [0, 1, 2]
 
 
-def test_what_is_not_on_the_hub_is_one_line_to_the_user(
+def test_what_is_not_on_the_hub_isone_line_to_the_user(
     hub: HubServer, hub_api: Api, run_client: ClientRunner
 ) -> None:
     upload(hub_api(), "alice/limo", {"limo.jsonl": (FIXTURES / "limo.jsonl").read_bytes()})
@@ -154,7 +158,7 @@ def test_what_is_not_on_the_hub_is_one_line_to_the_user(
     assert "did you mean 'question'" in column["error"]
 
 
-def test_a_hub_that_cannot_be_reached_is_one_line_to_the_user(run_client: ClientRunner) -> None:
+def test_a_hub_that_cannot_be_reached_isone_line_to_the_user(run_client: ClientRunner) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         nowhere = f"http://127.0.0.1:{listener.getsockname()[1]}"
     elsewhere = f"import os; os.environ['HF_ENDPOINT'] = {nowhere!r}\n"
@@ -167,7 +171,7 @@ def test_a_hub_that_cannot_be_reached_is_one_line_to_the_user(run_client: Client
 
 
 @pytest.mark.parametrize(("said", "shown"), [("no bytes\nfor 10 s", "no bytes for 10 s"), ("", "")])
-def test_a_hub_that_falls_silent_in_mid_stream_is_one_line_too(
+def test_a_hub_that_falls_silent_in_mid_stream_isone_line_too(
     monkeypatch: pytest.MonkeyPatch, said: str, shown: str
 ) -> None:
     from huggingface_hub.utils import httpx

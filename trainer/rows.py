@@ -46,10 +46,31 @@ def read_rows(data: DataSpec, base: Path, wanted: tuple[str, ...]) -> Rows:
     if data.limit is not None:
         table = table.select(range(min(data.limit, len(table))))
     table, dropped = _keep_by_rate(table, data)
+    origin |= _read_provenance(table)
     if len(table) == 0:
         seen = ", ".join(f"{n} {reason}" for reason, n in dropped.items()) or "the file is empty"
         raise SourceError(f"{origin['from']} has no usable row ({seen})")
     return Rows(table, origin, dropped)
+
+
+def _read_provenance(table: Any) -> dict[str, str | None]:
+    """Return the licences of rows made by butwait and whether one derives from DeepSeek-R1."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found: dict[str, str | None] = {"licences": None, "r1_derived": None}
+    if "provenance" not in table.column_names or len(table) == 0:
+        return found
+    column = table.with_format("arrow")["provenance"][:]
+    names = column.type.names if pa.types.is_struct(column.type) else ()
+    if "licence" in names:
+        licences = pc.unique(pc.struct_field(column, "licence")).to_pylist()
+        found["licences"] = ", ".join(sorted(str(name) for name in licences)[:10])
+    if "r1_derived" in names:
+        found["r1_derived"] = (
+            "yes" if pc.any(pc.struct_field(column, "r1_derived")).as_py() else "no"
+        )
+    return found
 
 
 def _read_hub(data: DataSpec) -> tuple[Any, dict[str, str | None]]:
@@ -57,17 +78,41 @@ def _read_hub(data: DataSpec) -> tuple[Any, dict[str, str | None]]:
     from huggingface_hub import HfApi
 
     assert data.hub is not None
+
+    def refuse(error: Exception) -> HubError:
+        return HubError(
+            f"dataset {data.hub!r}, config {data.config!r}, split {data.split!r}, revision "
+            f"{data.revision!r} cannot be loaded: {_explain_hub(error)}"
+        )
+
     try:
-        commit = HfApi().dataset_info(data.hub, revision=data.revision).sha
+        info = HfApi().dataset_info(data.hub, revision=data.revision)
+    except Exception as error:
+        raise refuse(error) from error
+    if info.id != data.hub:
+        raise HubError(f"{data.hub} was renamed to {info.id}; name {info.id} in the recipe")
+    commit = info.sha
+    try:
         table = load_dataset(data.hub, data.config, split=data.split, revision=commit)
     except Exception as error:
-        what = " ".join(str(error).split())[:300]
-        raise HubError(
-            f"dataset {data.hub!r}, config {data.config!r}, split {data.split!r}, revision "
-            f"{data.revision!r} cannot be loaded: {what}"
-        ) from error
+        raise refuse(error) from error
     where = f"{data.hub} ({data.config}, {data.split})"
     return table, {"from": where, "hub": data.hub, "revision": commit, "config": data.config}
+
+
+def _explain_hub(error: Exception) -> str:
+    """Return why a dataset cannot be had and what to do, without the token."""
+    from huggingface_hub import errors, get_token
+
+    if isinstance(error, errors.GatedRepoError):
+        return "it is gated: accept its terms on its page on the Hub and log in"
+    if isinstance(error, errors.RevisionNotFoundError):
+        return "there is no such revision"
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return "there is no such dataset, or it is private and HF_TOKEN does not open it"
+    what = " ".join(str(error).split())[:300]
+    token = get_token()
+    return what.replace(token, "***") if token else what
 
 
 def _read_files(data: DataSpec, base: Path) -> tuple[Any, dict[str, str | None]]:

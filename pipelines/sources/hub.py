@@ -8,9 +8,15 @@ file by file. Leaves out datasets with scripts and gated terms (the Hub's own me
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
+from butwait.pipelines.sources.hub_access import (
+    ask_hub,
+    describe_dataset,
+    one_line,
+    read_licence,
+    read_r1_derived,
+)
 from butwait.pipelines.sources.place import Place, RecordRange
 from butwait.schemas.errors import SourceError
 
@@ -21,22 +27,19 @@ def find_hub(hub: str, config: str | None, split: str, revision: str | None) -> 
     Raises:
         SourceError: No such dataset, revision, configuration or split, or no way to the Hub.
     """
-    with told_in_one_line(hub, revision):
-        from huggingface_hub import HfApi
-
-        info = HfApi().dataset_info(hub, revision=revision)
-        files = _data_files(hub, config, split, str(info.sha))
-        ranges = _cut(hub, str(info.sha), files)
-        columns = _columns(ranges[0])
-    card = info.card_data.to_dict() if info.card_data else {}
-    licence = card.get("license")
+    with one_line(hub, revision):
+        info = describe_dataset(hub, revision)
+        files = ask_hub(lambda: _data_files(hub, config, split, str(info.sha)))
+        ranges = ask_hub(lambda: _cut(hub, str(info.sha), files))
+        columns = ask_hub(lambda: _columns(ranges[0]))
     return Place(
         dataset=hub,
         label=hub,
         revision=str(info.sha),
-        licence=licence if isinstance(licence, str) else None,
+        licence=read_licence(info),
         columns=columns,
         ranges=tuple(ranges),
+        r1_derived=read_r1_derived(info),
     )
 
 
@@ -48,7 +51,7 @@ def stream_hub(
     Raises:
         SourceError: The Hub or the file cannot be read.
     """
-    with told_in_one_line(records.place, records.revision):
+    with one_line(records.place, records.revision):
         for offset, record in enumerate(_open_stream(records, columns)):
             yield records.first_row + offset, record
 
@@ -105,31 +108,3 @@ def _columns(records: RecordRange) -> tuple[str, ...]:
     if dataset.features:
         return tuple(dataset.features)
     return tuple(next(iter(dataset), {}))
-
-
-@contextmanager
-def told_in_one_line(hub: str, revision: str | None) -> Iterator[None]:
-    """Turn what the Hub's libraries raise into one line that says what to do."""
-    from datasets.exceptions import DatasetsError
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-    from huggingface_hub.utils import httpx  # the HTTP library that this client was built on
-
-    wanted = hub if revision is None else f"{hub} at {revision}"
-    try:
-        yield
-    except GatedRepoError as error:
-        raise SourceError(f"{hub} is gated: accept its terms on the Hub and log in") from error
-    except RevisionNotFoundError as error:
-        raise SourceError(f"{hub} has no revision {revision!r}") from error
-    except RepositoryNotFoundError as error:
-        raise SourceError(
-            f"{hub} is not a dataset on the Hub, or it is private and HF_TOKEN does not open it"
-        ) from error
-    except (HfHubHTTPError, httpx.HTTPError, DatasetsError, OSError, ValueError) as error:
-        line = " ".join(str(error).split())[:300] or type(error).__name__
-        raise SourceError(f"{wanted} cannot be read from the Hub: {line}") from error

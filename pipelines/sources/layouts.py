@@ -23,6 +23,10 @@ class Layout:
     question_type: str | None = None
     problem_is_valid: str | None = None
     solution_is_valid: str | None = None
+    licence: str | None = None
+    """Column of the row's own licence."""
+    row_r1_derived: str | None = None
+    """Column that says whether the row derives from DeepSeek-R1."""
     r1_derived: bool = False
     """Whether solutions of this layout are known to derive from DeepSeek-R1."""
 
@@ -30,8 +34,13 @@ class Layout:
     def paths(self) -> tuple[str, ...]:
         """All column paths that there are."""
         paths = (self.problem, self.answer, self.solution, self.source, self.question_type)
-        flags = (self.problem_is_valid, self.solution_is_valid)
+        flags = (self.problem_is_valid, self.solution_is_valid, self.licence, self.row_r1_derived)
         return tuple(path for path in (*paths, *flags) if path is not None)
+
+    @property
+    def top(self) -> tuple[str, ...]:
+        """First parts of all column paths."""
+        return tuple(path.split(".")[0] for path in self.paths)
 
 
 LAYOUTS = {
@@ -48,6 +57,15 @@ LAYOUTS = {
     ),
     # LIMO's solutions were written with DeepSeek-R1 among others; its questions were not.
     "limo": Layout("limo", "question", answer="answer", solution="solution", r1_derived=True),
+    "butwait": Layout(
+        "butwait",
+        "problem",
+        answer="answer",
+        solution="solution",
+        source="provenance.source",
+        licence="provenance.licence",
+        row_r1_derived="provenance.r1_derived",
+    ),
 }
 KNOWN_DATASETS = {
     "AI-MO/NuminaMath-CoT": ("numina_cot", "apache-2.0"),
@@ -65,25 +83,32 @@ def choose_layout(spec: SourceSpec, columns: Sequence[str], dataset: str) -> Lay
     """
     if spec.columns is not None and spec.layout not in ("auto", "columns"):
         raise SourceError(f"{dataset}: give layout {spec.layout!r} or 'columns', not both")
-    layout = _named(spec) or _shaped(columns, dataset)
+    layout = _named(spec, dataset) or _shaped(columns, dataset)
     for path in layout.paths:
         require_column(path, columns, dataset, f"layout {layout.name}")
     return layout
 
 
-def _named(spec: SourceSpec) -> Layout | None:
+def _named(spec: SourceSpec, dataset: str) -> Layout | None:
     if spec.columns is not None:
         named = spec.columns
         return Layout("columns", named.problem, named.answer, named.solution, named.source)
     if spec.layout != "auto":
         return LAYOUTS[spec.layout]
-    known = KNOWN_DATASETS.get(spec.hub or "")
+    known = KNOWN_DATASETS.get(dataset)
     return LAYOUTS[known[0]] if known else None
 
 
 def _shaped(columns: Sequence[str], dataset: str) -> Layout:
     """Recognise a layout by its columns; other files need a problem and something to check."""
     present = set(columns)
+    if {"question_id", "provenance"} <= present:
+        if set(LAYOUTS["butwait"].top) <= present:
+            return LAYOUTS["butwait"]
+        raise SourceError(
+            f"{dataset} holds a dataset's texts, not its questions: read its configuration of "
+            f"transform rl (often `config: rl`); the columns here are {', '.join(columns)}"
+        )
     if set(LAYOUTS["numina_1_5"].paths) <= present:
         return LAYOUTS["numina_1_5"]
     if {"problem", "solution", "source"} <= present and "answer" not in present:

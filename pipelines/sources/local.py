@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from butwait.pipelines.sources.place import BadRecord, Place, RecordRange
-from butwait.pipelines.sources.stream import stream_records
+from butwait.pipelines.sources.stream import open_bytes, stream_records
 from butwait.schemas.errors import SourceError
 
 SUFFIXES = {
@@ -61,7 +61,7 @@ def find_local(path: Path, split: str) -> Place:
         label=path.name.split(".")[0] if path.is_file() else path.name,
         revision=f"sha256:{revision}",
         licence=None,
-        columns=_columns(files[0], ranges[0] if ranges else None),
+        columns=read_columns(str(files[0]), ranges[0] if ranges else None),
         ranges=tuple(ranges),
     )
 
@@ -69,23 +69,42 @@ def find_local(path: Path, split: str) -> Place:
 def _list_files(path: Path, split: str) -> list[Path]:
     allowed = ", ".join(SUFFIXES)
     if path.is_file():
-        if _kind(path) is None:
+        if find_kind(path.name) is None:
             raise SourceError(f"{path} is none of the files that can be read: {allowed}")
         return [path]
     if not path.is_dir():
         raise SourceError(f"{path} does not exist (relative paths start at the recipe's folder)")
-    files = [f for f in sorted(path.rglob("*")) if _kind(f) and f.is_file() and f.name[0] != "."]
-    if not files:
+    files = [f for f in sorted(path.rglob("*")) if find_kind(f.name) and f.is_file()]
+    names = [str(f) for f in files if f.name[0] != "."]
+    if not names:
         raise SourceError(f"{path} holds none of the files that can be read: {allowed}")
-    named = {f.name.split(".")[0].split("-")[0] for f in files} & set(SPLIT_NAMES)
-    chosen = [f for f in files if f.name.split(".")[0].split("-")[0] == split]
+    return [Path(name) for name in choose_split(names, split, str(path))]
+
+
+def choose_split(names: list[str], split: str, place: str) -> list[str]:
+    """Return the files of a split where files are named like splits; else, or of one file, all.
+
+    Args:
+        names: Paths of files.
+        split: Name of the split.
+        place: Where they are, for the message.
+
+    Raises:
+        SourceError: The files are of other splits.
+    """
+    if len(names) == 1:
+        return names
+    starts = {name: name.rpartition("/")[2].split(".")[0].split("-")[0] for name in names}
+    named = set(starts.values()) & set(SPLIT_NAMES)
+    chosen = [name for name in names if starts[name] == split]
     if named and not chosen:
-        raise SourceError(f"{path} has no split {split!r}; it has {', '.join(sorted(named))}")
-    return chosen or files
+        raise SourceError(f"{place} has no split {split!r}; it has {', '.join(sorted(named))}")
+    return chosen or names
 
 
-def _kind(path: Path) -> str | None:
-    name = path.name.lower()
+def find_kind(name: str) -> str | None:
+    """Return what kind of file a name is of, None for one that cannot be read."""
+    name = name.lower()
     return next((kind for suffix, kind in SUFFIXES.items() if name.endswith(suffix)), None)
 
 
@@ -98,9 +117,9 @@ class _Scan:
 
 def _scan(path: Path, first_row: int, last: bool) -> _Scan:
     try:
-        if _kind(path) == "parquet":
+        if find_kind(path.name) == "parquet":
             return _scan_parquet(path, first_row)
-        if _kind(path) == "jsonl" and path.suffix != ".gz":
+        if find_kind(path.name) == "jsonl" and path.suffix != ".gz":
             return _scan_lines(path, first_row)
         return _scan_whole(path, first_row, last)
     except (OSError, EOFError, pa.ArrowException) as error:
@@ -111,16 +130,21 @@ def _scan_parquet(path: Path, first_row: int) -> _Scan:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     footer = pq.read_metadata(path)
+    return _Scan(digest, footer.num_rows, cut_groups(footer, str(path), first_row))
+
+
+def cut_groups(footer: pq.FileMetaData, place: str, first_row: int) -> list[RecordRange]:
+    """Return the ranges of a parquet file, whole row groups each."""
     ranges = []
     start = n_rows = total = 0
     for group in range(footer.num_row_groups):
         n_rows += footer.row_group(group).num_rows
         if n_rows >= RANGE_ROWS or group + 1 == footer.num_row_groups:
             row = first_row + total
-            ranges.append(RecordRange("parquet", str(path), row, n_rows, start, group + 1))
+            ranges.append(RecordRange("parquet", place, row, n_rows, start, group + 1))
             total += n_rows
             start, n_rows = group + 1, 0
-    return _Scan(digest, total, ranges)
+    return ranges
 
 
 def _scan_lines(path: Path, first_row: int) -> _Scan:
@@ -160,7 +184,7 @@ def _scan_whole(path: Path, first_row: int, last: bool) -> _Scan:
     if path.suffix == ".gz":
         with gzip.open(path) as file:
             file.read(1)
-    kind = "jsonl" if _kind(path) == "jsonl" else "json"
+    kind = "jsonl" if find_kind(path.name) == "jsonl" else "json"
     records = RecordRange("jsonl" if kind == "jsonl" else "json", str(path), first_row)
     n_rows = 0
     if not last:
@@ -169,11 +193,17 @@ def _scan_whole(path: Path, first_row: int, last: bool) -> _Scan:
     return _Scan(digest, n_rows, [records])
 
 
-def _columns(path: Path, records: RecordRange | None) -> tuple[str, ...]:
+def read_columns(path: str, records: RecordRange | None) -> tuple[str, ...]:
+    """Return the columns of a file; of JSON, those of its first records.
+
+    Raises:
+        SourceError: It holds no record.
+    """
     if records is None:
         raise SourceError(f"{path} holds no record")
     if records.kind == "parquet":
-        return tuple(pq.read_schema(path).names)
+        with open_bytes(path) as file:
+            return tuple(pq.read_schema(file).names)
     columns: dict[str, None] = {}
     bad: BadRecord | None = None
     for _, record in islice(stream_records(records), N_SAMPLED):

@@ -13,6 +13,8 @@ from typing import Literal
 
 from butwait.schemas.errors import SourceError
 
+HUB_SCHEME = "hf://"
+"""How the address of a file on the Hub begins."""
 RangeKind = Literal["parquet", "jsonl", "json", "hub"]
 
 
@@ -22,7 +24,7 @@ class RecordRange:
 
     kind: RangeKind
     place: str
-    """Local file, or dataset id on the Hub."""
+    """Local file, address of a file on the Hub at a commit, or dataset id on the Hub."""
     first_row: int
     """0-based position of the first record in the dataset."""
     n_rows: int | None = None
@@ -51,6 +53,8 @@ class Place:
     """Licence that the dataset's card states."""
     columns: tuple[str, ...]
     ranges: tuple[RecordRange, ...]
+    r1_derived: bool | None = None
+    """Whether the dataset's card says that it derives from DeepSeek-R1; None: it says nothing."""
 
 
 @dataclass(frozen=True, slots=True)

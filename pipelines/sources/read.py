@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from butwait.pipelines.sources.hub import find_hub
+from butwait.pipelines.sources.hub_files import find_hub_files, is_address, read_address
 from butwait.pipelines.sources.layouts import (
     KNOWN_DATASETS,
     Layout,
@@ -21,6 +22,7 @@ from butwait.pipelines.sources.local import find_local
 from butwait.pipelines.sources.place import BadRecord, Place, RecordRange, cut_ranges
 from butwait.pipelines.sources.stream import stream_records
 from butwait.schemas.dead_letter import DeadLetter
+from butwait.schemas.errors import SourceError
 from butwait.schemas.question import Question
 from butwait.schemas.recipe_source import SourceSpec
 from butwait.transforms.questions import RawRow, make_question, refuse_row
@@ -66,19 +68,26 @@ def resolve_source(spec: SourceSpec, base: Path, limit: int | None = None) -> Re
     """
     place = find_place(spec.hub, spec.path, base, spec.config, spec.split, spec.revision)
     layout = choose_layout(spec, place.columns, place.dataset)
-    known = KNOWN_DATASETS.get(spec.hub or "", (None, None))
+    known = KNOWN_DATASETS.get(place.dataset, (None, None))
     limits = [n for n in (limit, spec.limit) if n is not None]
     return ResolvedSource(
         dataset=place.dataset,
         label=spec.name or place.label,
         revision=place.revision,
         licence=spec.licence or place.licence or known[1] or UNKNOWN_LICENCE,
-        r1_derived=layout.r1_derived if spec.r1_derived is None else spec.r1_derived,
+        r1_derived=_choose_r1(spec, place, layout),
         layout=layout,
         columns=top_level(layout.paths, place.columns),
         spec=spec,
         ranges=cut_ranges(place.ranges, min(limits, default=None)),
     )
+
+
+def _choose_r1(spec: SourceSpec, place: Place, layout: Layout) -> bool:
+    """Return whether solutions derive from DeepSeek-R1: the recipe, else the card, else known."""
+    if spec.r1_derived is not None:
+        return spec.r1_derived
+    return layout.r1_derived if place.r1_derived is None else place.r1_derived
 
 
 def find_place(
@@ -89,11 +98,20 @@ def find_place(
     split: str,
     revision: str | None,
 ) -> Place:
-    """Find a dataset on the Hub or a local file or folder.
+    """Find a dataset on the Hub, files of one (``hf://``), or a local file or folder.
 
     Raises:
         SourceError: It is not there or cannot be read.
     """
+    address = next((text for text in (hub, path) if is_address(text)), None)
+    if address is not None:
+        asked = read_address(address)
+        if asked.revision is not None and revision not in (None, asked.revision):
+            raise SourceError(f"{address}: the recipe also says revision {revision!r}; give one")
+        asked = replace(asked, revision=asked.revision or revision)
+        if asked.path:
+            return find_hub_files(asked, split)
+        return find_hub(asked.repo, config, split, asked.revision)
     if hub is not None:
         return find_hub(hub, config, split, revision)
     return find_local((base / Path(path or "").expanduser()).resolve(), split)
@@ -168,8 +186,8 @@ def _raw_row(source: ResolvedSource, row: int, record: Mapping[str, Any]) -> Raw
     return RawRow(
         dataset=source.dataset,
         revision=source.revision,
-        licence=source.licence,
-        r1_derived=source.r1_derived,
+        licence=(None if source.spec.licence else text(layout.licence)) or source.licence,
+        r1_derived=_is_r1_derived(source, record),
         row=row,
         source=text(layout.source) or source.label,
         problem=text(layout.problem),
@@ -179,3 +197,11 @@ def _raw_row(source: ResolvedSource, row: int, record: Mapping[str, Any]) -> Raw
         problem_is_valid=text(layout.problem_is_valid),
         solution_is_valid=text(layout.solution_is_valid),
     )
+
+
+def _is_r1_derived(source: ResolvedSource, record: Mapping[str, Any]) -> bool:
+    """Return what the row says of itself, unless the recipe says it of all."""
+    path = source.layout.row_r1_derived
+    if path is None or source.spec.r1_derived is not None:
+        return source.r1_derived
+    return source.r1_derived if (said := look_up(record, path)) is None else bool(said)

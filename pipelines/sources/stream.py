@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import io
 import json
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from butwait.pipelines.sources.json_list import iterate_json_list
-from butwait.pipelines.sources.place import BadRecord, RecordRange
+from butwait.pipelines.sources.place import HUB_SCHEME, BadRecord, RecordRange
 from butwait.schemas.errors import SourceError
 
 MAX_RECORD_BYTES = 32 << 20
@@ -35,6 +36,12 @@ def stream_records(
     Raises:
         SourceError: The file or the Hub cannot be read to the end.
     """
+    if records.place.startswith(HUB_SCHEME):
+        from butwait.pipelines.sources.hub_access import one_line
+
+        with one_line(records.place, None):
+            yield from islice(_open_range(records, columns), records.n_rows)
+        return
     try:
         yield from islice(_open_range(records, columns), records.n_rows)
     except (OSError, EOFError) as error:
@@ -63,7 +70,7 @@ def _stream_parquet(
 
     row = records.first_row
     try:
-        with pq.ParquetFile(records.place) as file:
+        with open_bytes(records.place) as stored, pq.ParquetFile(stored) as file:
             groups = list(range(records.start, records.stop or file.num_row_groups))
             for batch in file.iter_batches(
                 BATCH_ROWS, row_groups=groups, columns=columns and list(columns), use_threads=False
@@ -75,15 +82,29 @@ def _stream_parquet(
         raise SourceError(f"{records.place} is damaged parquet at row {row}: {error}") from error
 
 
-def _open_bytes(path: str) -> IO[bytes]:
-    return gzip.open(path) if path.endswith(".gz") else Path(path).open("rb")  # type: ignore[return-value]
+def open_bytes(place: str) -> IO[bytes]:
+    """Open a local file, or one on the Hub by its address, unpacked if it is gzipped."""
+    if place.startswith(HUB_SCHEME):
+        stored = _open_hub(place)
+        return cast(IO[bytes], gzip.open(stored) if place.endswith(".gz") else stored)
+    return gzip.open(place) if place.endswith(".gz") else Path(place).open("rb")  # type: ignore[return-value]
+
+
+def _open_hub(address: str) -> Any:
+    """Open a file on the Hub; the client asks again where a range does not come."""
+    from huggingface_hub import HfFileSystem
+
+    from butwait.pipelines.hub.calls import limit_client_time
+
+    limit_client_time()
+    return io.BufferedReader(HfFileSystem().open(address, "rb"))
 
 
 def _stream_lines(records: RecordRange) -> Iterator[tuple[int, Record]]:
     """A row's number is its line's, so blank lines leave gaps."""
     row = records.first_row
     left = None if records.stop is None else records.stop - records.start
-    with _open_bytes(records.place) as file:
+    with open_bytes(records.place) as file:
         file.seek(records.start)
         while left is None or left > 0:
             line = file.readline(MAX_RECORD_BYTES + 1)
@@ -130,6 +151,6 @@ def _parse_line(line: bytes) -> Record:
 
 
 def _stream_json(records: RecordRange) -> Iterator[tuple[int, Record]]:
-    with _open_bytes(records.place) as file:
+    with open_bytes(records.place) as file:
         for row, record in enumerate(iterate_json_list(file, MAX_RECORD_BYTES)):
             yield records.first_row + row, record

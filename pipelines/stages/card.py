@@ -12,6 +12,7 @@ from butwait.pipelines.card import render_card
 from butwait.pipelines.places import AnyPath, RemotePath, fetch, files_in, worked_on_here
 from butwait.pipelines.run_folder import RunFolder
 from butwait.pipelines.shards import ConfigFiles, read_config
+from butwait.pipelines.sources.hub_files import is_address, pin_address
 from butwait.pipelines.tables import write_text
 from butwait.schemas.ledger import Ledger
 
@@ -38,21 +39,36 @@ def _read_config(folder: AnyPath) -> ConfigFiles:
 def publishable_recipe(recipe_yaml: str, manifest: Mapping[str, Any]) -> str:
     """Return a recipe as it may be published.
 
-    Without the server section (its flags, environment and address may hold secrets), with file
+    Without the server sections (flags, environment and address may hold secrets), with file
     names instead of this machine's paths, and with the revisions that were found.
     """
     recipe = yaml.safe_load(recipe_yaml)
     recipe.pop("server", None)
+    _strip_prm(recipe.get("prm") or {})
     found = [source["revision"] for source in manifest["sources"]]
     for source, revision in zip(recipe["sources"], found, strict=True):
-        if source.get("hub"):
+        keys = [key for key in ("hub", "path") if is_address(source.get(key))]
+        if keys:
+            source[keys[0]] = pin_address(source[keys[0]], revision)
+            source["revision"] = None
+        elif source.get("hub"):
             source["revision"] = revision
     against = recipe.get("decontaminate", {}).get("against", "auto")
     benchmarks = [] if against == "auto" else against
     for place in [*recipe["sources"], *benchmarks, recipe.get("replay") or {}]:
-        if place.get("path"):
+        if place.get("path") and not is_address(place["path"]):
             place["path"] = Path(place["path"]).name
     if recipe.get("model"):
         recipe["model"]["id"] = manifest["model"]["id"]
         recipe["model"]["revision"] = manifest["model"]["revision"]
     return yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _strip_prm(prm: dict[str, Any]) -> None:
+    """Take servers and paths out of the section of the process reward model."""
+    for name in ("server", "weak_server"):
+        prm.pop(name, None)
+    for name in ("model", "weak"):
+        model = prm.get(name)
+        if model and str(model.get("id")).startswith((".", "/", "~")):
+            model["id"] = "/".join(Path(model["id"]).parts[-2:])

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass
 class Fault:
     """One order: answer ``status`` on the next ``times`` requests to ``route``.
 
-    With ``after`` the request is carried out first and only its answer is lost.
+    With ``after`` the request is carried out first and only its answer is lost. With ``reset``
+    the connection is cut instead of an answer.
     """
 
     route: str
@@ -20,6 +24,7 @@ class Fault:
     times: int
     after: bool = False
     stall_s: float = 0.0
+    reset: bool = False
     headers: tuple[tuple[str, str], ...] = ()
 
 
@@ -70,6 +75,14 @@ class FaultPlan:
             self._actions = [item for item in self._actions if item[0] != route]
         for action in due:
             action()
+
+
+def cut_connection(receive: Any) -> None:
+    """Close a request's connection without a word, as a failing network does."""
+    transport = receive.__self__.transport  # uvicorn's: ASGI itself cannot say it
+    sock = transport.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
 
 
 async def stall(fault: Fault) -> None:

@@ -146,16 +146,16 @@ def push(hub: HubServer) -> Push:
     def call(
         run: Path, repo_id: str = "alice/tiny", *, token: str | None = ALICE_WRITE, **more: Any
     ) -> PushResult:
-        from butwait.pipelines.publish import push_run
+        from butwait.pipelines.publish import PushOptions, push_run
 
         return push_run(
             run,
             repo_id,
+            PushOptions(**more),
             token=token,
             endpoint=hub.endpoint,
             progress=call.told.append,  # type: ignore[attr-defined]
             sleep=call.waits.append,  # type: ignore[attr-defined]
-            **more,
         )
 
     call.told, call.waits = [], []  # type: ignore[attr-defined]

@@ -13,6 +13,7 @@ import shutil
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from urllib.parse import unquote
 
 import uvicorn
 from hub import repos, transfers, xet
-from hub.faults import Fault, FaultPlan, stall
+from hub.faults import Fault, FaultPlan, cut_connection, stall
 from hub.state import HubRefusal, HubState, Repo
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -53,6 +54,8 @@ ROUTES: list[tuple[str, str, str, Handler]] = [
     ("lfs_verify", "POST", r"/_store/(?P<oid>[0-9a-f]{64})/verify", transfers.lfs_verify),
     ("resolve", "GET|HEAD", rf"{PLAIN}/resolve/{REV}/(?P<path>.+)", transfers.resolve),
 ]
+RESET = 599
+"""Stands for a connection that is cut; it is never sent."""
 NAMES = tuple(route[0] for route in ROUTES)
 
 
@@ -66,6 +69,10 @@ class Seen:
     path: str
     status: int
     authorized: bool
+    n_bytes: int = 0
+    """Size of the request's body."""
+    client: str = ""
+    """What the client calls itself, e.g. ``butwait``."""
 
 
 def match_route(method: str, path: str) -> tuple[str, Handler, dict[str, str]]:
@@ -120,13 +127,42 @@ class HubServer:
             name, parts = "none", {}
             response = refuse(refusal)
         else:
-            response = await self.answer(name, handler, request, parts)
-        authorized = "authorization" in request.headers
-        repo_id = parts.get("id", "")
-        self.seen.append(
-            Seen(name, request.method, repo_id, path, response.status_code, authorized)
-        )
+            moved = self.move(request, parts, path)
+            response = moved or await self.answer(name, handler, request, parts)
+        self.note(name, request, parts.get("id", ""), path, response)
+        if response.status_code == RESET:
+            cut_connection(receive)
+            return
         await response(scope, receive, send)
+
+    def note(
+        self, name: str, request: Request, repo_id: str, path: str, response: Response
+    ) -> None:
+        """Remember a request that was answered."""
+        headers = request.headers
+        self.seen.append(
+            Seen(
+                name,
+                request.method,
+                repo_id,
+                path,
+                response.status_code,
+                "authorization" in headers,
+                int(headers.get("content-length") or 0),
+                headers.get("user-agent", ""),
+            )
+        )
+
+    def move(self, request: Request, parts: dict[str, str], path: str) -> Response | None:
+        """Return the redirection to a renamed repository, if it is one."""
+        repo_id = parts.get("id", "")
+        name = self.state.renamed.get((parts.get("type", "models"), repo_id))
+        if name is None:
+            return None
+        query = f"?{request.url.query}" if request.url.query else ""
+        return Response(
+            status_code=307, headers={"Location": path.replace(repo_id, name, 1) + query}
+        )
 
     async def answer(
         self, name: str, handler: Handler, request: Request, parts: dict[str, str]
@@ -137,11 +173,13 @@ class HubServer:
         if fault is not None:
             await stall(fault)
         response = None
-        if fault is None or fault.after or not fault.status:
+        if fault is None or fault.after or not (fault.status or fault.reset):
             try:
                 response = await handler(self.state, request, parts)
             except HubRefusal as refusal:
                 response = refuse(refusal)
+        if fault is not None and fault.reset:
+            return Response(status_code=RESET)
         if response is None or (fault is not None and fault.status and response.status_code < 400):
             assert fault is not None
             body = {"error": f"fault on order: {fault.status}"}
@@ -156,15 +194,17 @@ class HubServer:
         *,
         after: bool = False,
         stall_s: float = 0.0,
+        reset: bool = False,
         headers: dict[str, str] | None = None,
     ) -> None:
         """Answer ``status`` on the next requests to ``route`` (0: only stall).
 
-        With ``after`` the request is carried out first and only its answer is lost.
+        With ``after`` the request is carried out first and only its answer is lost. With ``reset``
+        the connection is cut instead of an answer.
         """
         self.check_route(route)
         given = tuple((headers or {}).items())
-        self.faults.order(Fault(route, status, times, after, stall_s, given))
+        self.faults.order(Fault(route, status, times, after, stall_s, reset, given))
 
     def before_next(self, route: str, action: Callable[[], object]) -> None:
         """Call ``action`` once, just before the next request to ``route`` is handled."""
@@ -199,6 +239,18 @@ class HubServer:
             and repo_id in (None, seen.repo_id)
             and method in (None, seen.method)
         )
+
+    def blobs_sent(self) -> dict[str, int]:
+        """Return how often the bytes of each large file arrived whole, by the path they went to."""
+        puts = (seen for seen in self.seen if seen.route == "lfs_put" and seen.status == 200)
+        return dict(Counter(seen.path for seen in puts))
+
+    def rename(self, repo_id: str, name: str, repo_type: str = "datasets") -> None:
+        """Give a repository another name; the old one leads there."""
+        repo = self.state.repos.pop((repo_type, repo_id))
+        repo.repo_id = name
+        self.state.repos[repo_type, name] = repo
+        self.state.renamed[repo_type, repo_id] = name
 
     def commit_directly(
         self, repo_id: str, files: dict[str, bytes], deletes: list[str] | None = None

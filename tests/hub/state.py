@@ -132,6 +132,9 @@ class HubState:
         self.store = store
         self.clock = itertools.count()
         self.repos: dict[tuple[str, str], Repo] = {}
+        self.xet_address: str | None = None
+        """Where clients are sent for Xet; None: to the store."""
+        self.renamed: dict[tuple[str, str], str] = {}
         self.accounts = {
             ALICE_WRITE: Account("alice", "write"),
             ALICE_READ: Account("alice", "read"),

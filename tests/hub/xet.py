@@ -67,7 +67,7 @@ async def give_token(state: HubState, request: Request, at: dict[str, str]) -> R
     find = find_writable if at["kind"] == "write" else find_readable
     find(state, request, at["type"], at["id"])
     expiry = int(time.time()) + 3600
-    address = f"local://{state.store / 'xet'}"
+    address = state.xet_address or f"local://{state.store / 'xet'}"
     body = {"casUrl": address, "accessToken": "xet", "exp": expiry}
     headers = {
         "X-Xet-Cas-Url": address,

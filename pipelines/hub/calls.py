@@ -6,10 +6,11 @@ ever unless told otherwise. Leaves out what is called.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from butwait.schemas.errors import HubError
 
@@ -19,6 +20,10 @@ TRANSIENT = frozenset({408, 409, 412, 425, 429})
 """Worth another attempt, as is every 5xx: all calls made here may be repeated."""
 LONGEST_ASKED_WAIT_S = 330.0
 """The Hub's rate limits are counted over five minutes."""
+CLIENT_TIMEOUT_S = 120.0
+"""Longest silence of the Hub; it may take 60 s to answer a commit."""
+XET_ATTEMPTS = "2"
+"""Of the Xet client for one request; the whole commit is tried again after them."""
 WAYS_OUT = {
     401: "make a token at {endpoint}/settings/tokens and set HF_TOKEN",
     403: "use a token with write permission for this repository",
@@ -46,7 +51,7 @@ class HubLine:
 
     def hide(self, text: str) -> str:
         """Return a text without the token."""
-        return text.replace(self.token, "***")
+        return text.replace(self.token, "***") if self.token else text
 
 
 def call_hub(line: HubLine, what: str, action: Callable[[], T]) -> T:
@@ -78,6 +83,45 @@ def call_hub(line: HubLine, what: str, action: Callable[[], T]) -> T:
             line.sleep(pause_s)
             wait_s = min(2 * wait_s, line.longest_wait_s)
     raise AssertionError("n_attempts is at least 1")
+
+
+def try_again(
+    action: Callable[[], T],
+    n_attempts: int = 4,
+    wait_s: float = 1.0,
+    sleep: Callable[[float], None] = time.sleep,
+) -> T:
+    """Call the Hub until it answers or the fault is not one that passes; raise what it raised."""
+    from huggingface_hub.utils import HfHubHTTPError, httpx
+
+    for attempt in range(1, n_attempts + 1):
+        try:
+            return action()
+        except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
+            if attempt == n_attempts or not _is_transient(error, find_status(error)):
+                raise
+            sleep(_asked_wait_s(error) or wait_s * 2 ** (attempt - 1))
+    raise AssertionError("n_attempts is at least 1")
+
+
+def limit_client_time(timeout_s: float = CLIENT_TIMEOUT_S) -> None:
+    """Give this process's Hub client a time limit; by default it waits for ever.
+
+    Xet has a client of its own, which takes its limits from the environment; what the user set
+    there stays.
+    """
+    from huggingface_hub import set_client_factory
+    from huggingface_hub.utils._http import default_client_factory
+
+    def make() -> Any:
+        client = default_client_factory()
+        client.timeout = timeout_s
+        return client
+
+    set_client_factory(make)
+    os.environ.setdefault("HF_XET_CLIENT_READ_TIMEOUT", f"{timeout_s * 1000:.0f}ms")
+    os.environ.setdefault("HF_XET_CLIENT_RETRY_MAX_DURATION", f"{timeout_s * 1000:.0f}ms")
+    os.environ.setdefault("HF_XET_CLIENT_RETRY_MAX_ATTEMPTS", XET_ATTEMPTS)
 
 
 def find_status(error: BaseException) -> int | None:
@@ -133,7 +177,8 @@ def _is_transient(error: BaseException, status: int | None) -> bool:
 
     if status is not None:
         return status in TRANSIENT or status >= 500
-    return any(isinstance(cause, httpx.TransportError) for cause in _causes(error))
+    passing = (httpx.TransportError, ConnectionError, TimeoutError)
+    return any(isinstance(cause, passing) for cause in _causes(error))
 
 
 def _asked_wait_s(error: BaseException) -> float | None:
