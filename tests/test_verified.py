@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from butwait.schemas.recipe_rows import StitchSpec, VerifiedSpec
 from butwait.schemas.verdict import VERDICT_NAMES
-from butwait.transforms.verified import name_parameters, verified
+from butwait.transforms.verified import name_parameters, pick_right, verified
 
 LONG = make_sample(0, "Two and three.\n\nThat is five.\n\nAnswer: \\boxed{5}", answer="5")
 SHORT = make_sample(1, "2 + 3 = 5\n\nAnswer: \\boxed{5}", answer="5")
@@ -94,3 +94,35 @@ def test_neither_order_nor_seed_changes_anything(samples, run_seed):
     assert make(samples, run_seed, per_question=4) == make(
         [LONG, SHORT, AGAIN, WRONG], per_question=4
     )
+
+
+TEXTS = (
+    "I add.\n\nAnswer: \\boxed{5}",
+    "I  add.\n\nAnswer: \\boxed{5}",
+    "Two and three.\n\nThat is five.\n\nAnswer: \\boxed{5}",
+    "I add </think> them.\n\nAnswer: \\boxed{5}",
+    "<think>I add.</think>\n\nAnswer: \\boxed{5}",
+    "",
+)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(TEXTS),
+            st.sampled_from(["correct", "incorrect"]),
+            st.sampled_from(["stop", "length"]),
+        ),
+        max_size=8,
+    ),
+    st.sampled_from(["first", "shortest", "longest"]),
+    st.integers(1, 5),
+)
+def test_asking_for_few_gives_the_first_of_all(drawn, pick, n):
+    samples = [
+        make_sample(i, text, verdict, "5", finish_reason=reason)
+        for i, (text, verdict, reason) in enumerate(drawn)
+    ]
+    group = make_group(samples)
+    assert pick_right(group, pick, n) == pick_right(group, pick)[:n]

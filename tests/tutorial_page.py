@@ -98,7 +98,13 @@ def run_step(step: Step, folder: Path, environment: dict[str, str]) -> list[str]
     log = folder / "printed.txt"
     with log.open("w", encoding="utf-8") as out:
         child = subprocess.Popen(
-            ["bash", "-c", f"exec {command}"], cwd=folder, env=environment, stdout=out, stderr=out
+            ["bash", "-c", f"exec {command}"],
+            cwd=folder,
+            env=environment,
+            stdout=out,
+            stderr=out,
+            # Started in the background, a process would ignore Ctrl-C, and so would its children.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         if command.startswith("butwait view"):
             _wait_for(log, "http://", child)

@@ -31,7 +31,7 @@ def limo(question: Question, group: QuestionGroup, spec: LimoSpec, run_seed: int
     del run_seed
     if spec.target == "solution":
         return _take_solution(question, group, spec)
-    best = pick_right(group)
+    best = pick_right(group, n=1)
     if not best:
         return Made(reason=explain_no_right(group))
     thought, solution = conclude(best[0].parts, spec)

@@ -48,7 +48,7 @@ def stitch(question: Question, group: QuestionGroup, spec: StitchSpec, run_seed:
         At most ``spec.per_question`` distinct traces, or ``no_correct_sample`` / ``no_solution`` /
         ``no_wrong_sample`` / ``too_few_wrong_samples`` (fewer than the least number asked for).
     """
-    rights = pick_right(group)
+    rights = pick_right(group, n=spec.per_question)
     if not rights:
         return Made(reason=explain_no_right(group))
     wrongs = _parse_wrong(group)

@@ -78,7 +78,7 @@ def verified(question: Question, group: QuestionGroup, spec: VerifiedSpec, run_s
         At most ``spec.per_question`` traces, or ``no_correct_sample`` / ``no_solution``.
     """
     del run_seed
-    best = pick_right(group, spec.pick)
+    best = pick_right(group, spec.pick, spec.per_question)
     if not best:
         return Made(reason=explain_no_right(group))
     traces = []
@@ -89,28 +89,33 @@ def verified(question: Question, group: QuestionGroup, spec: VerifiedSpec, run_s
     return Made(tuple(traces))
 
 
-def pick_right(group: QuestionGroup, pick: str = "first") -> list[Parsed]:
+def pick_right(group: QuestionGroup, pick: str = "first", n: int | None = None) -> list[Parsed]:
     """Correct samples that can be told in thought and solution, best first, distinct texts.
 
     Args:
         group: A question's samples.
         pick: ``first`` by sample index, ``shortest`` or ``longest`` by characters.
+        n: How many are wanted; None: all. Texts behind the last of them are not taken apart.
 
     Returns:
         The samples; those cut by the token limit after their answer stand behind whole ones, and
         those with stray markers inside last, where the row's check refuses them.
     """
-    found = [p for p in parse_samples(group.samples, "correct") if p.parts.solution]
     sign = {"first": 0, "shortest": 1, "longest": -1}[pick]
-    return sorted(
-        found,
-        key=lambda p: (
-            not is_clean(p.parts),
-            p.sample.finish_reason == "length",
-            sign * len(p.sample.text),
-            p.sample.sample_index,
-        ),
+    ordered = sorted(
+        list_distinct(group.samples, "correct"),
+        key=lambda t: (t.finish_reason == "length", sign * len(t.text), t.sample_index),
     )
+    clean: list[Parsed] = []
+    stray: list[Parsed] = []
+    for sample in ordered:
+        parsed = _parse(sample)
+        if parsed is None or not parsed.parts.solution:
+            continue
+        (clean if is_clean(parsed.parts) else stray).append(parsed)
+        if len(clean) == n:
+            return clean
+    return (clean + stray)[:n]
 
 
 def explain_no_right(group: QuestionGroup) -> str:
@@ -121,17 +126,22 @@ def explain_no_right(group: QuestionGroup) -> str:
 
 def parse_samples(samples: Sequence[Trajectory], verdict: VerdictName) -> list[Parsed]:
     """Samples of one verdict that hold a thought, in index order; the same text only once."""
-    seen: set[str] = set()
-    found = []
+    parsed = (_parse(sample) for sample in list_distinct(samples, verdict))
+    return [one for one in parsed if one is not None]
+
+
+def list_distinct(samples: Sequence[Trajectory], verdict: VerdictName) -> list[Trajectory]:
+    """Samples of one verdict in index order; the same text only once."""
+    found: dict[str, Trajectory] = {}
     for sample in sorted(samples, key=lambda t: t.sample_index):
-        squeezed = " ".join(sample.text.split())
-        if sample.verdict != verdict or squeezed in seen:
-            continue
-        seen.add(squeezed)
-        parts = split_thought(sample.text, sample.extracted)
-        if parts.thought:
-            found.append(Parsed(sample, parts))
-    return found
+        if sample.verdict == verdict:
+            found.setdefault(" ".join(sample.text.split()), sample)
+    return list(found.values())
+
+
+def _parse(sample: Trajectory) -> Parsed | None:
+    parts = split_thought(sample.text, sample.extracted)
+    return Parsed(sample, parts) if parts.thought else None
 
 
 def is_clean(parts: Thought) -> bool:
