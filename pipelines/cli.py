@@ -138,17 +138,16 @@ def build(
       butwait build my.yaml --direct_running_mode=multi_threading
       butwait build my.yaml --runner FlinkRunner --flink_master=jm:8081 --out gs://bucket/runs
     """
+    from butwait.pipelines.remote import is_remote
     from butwait.pipelines.stages.beam_run import check_options, quiet_beam
 
+    quiet_beam(keeps_errors=is_remote(runner, context.args))
     check_options(runner, context.args)
     from butwait.pipelines.build import BuildOptions, build_dataset
     from butwait.pipelines.places import read_folder
     from butwait.pipelines.recipe_file import load_recipe
-    from butwait.pipelines.remote import is_remote
     from butwait.pipelines.summary import print_summary
 
-    if not is_remote(runner, context.args):
-        quiet_beam()
     _spare_garbage()
     effective = load_recipe(recipe, set_ or (), limit, override_base=Path.cwd())
     options = BuildOptions(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from butwait.pipelines.cli_help import make_app
-from butwait.pipelines.terminal import say
+from butwait.pipelines.terminal import is_live, say
 from butwait.schemas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -54,6 +55,10 @@ def push(
     from butwait.pipelines.publication import fetch_publication
     from butwait.pipelines.publish import PushOptions
 
+    if not is_live(sys.stderr):
+        from huggingface_hub.utils import disable_progress_bars
+
+        disable_progress_bars()  # a bar in a log is a line a step
     folder = read_folder(run)
     use_options(folder)
     options = PushOptions(

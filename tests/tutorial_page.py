@@ -125,16 +125,26 @@ def _wait_for(log: Path, text: str, child: subprocess.Popen[bytes]) -> None:
 
 
 def find_strangers(step: Step, lines: list[str]) -> Iterator[str]:
-    """Yield lines of the page that the command did not print, whatever the numbers were."""
+    """Yield lines of the page that the command did not print, whatever the numbers were.
+
+    Samples differ from engine to engine: what a model wrote is not compared.
+    """
     there = {mask(line) for line in lines}
     for line in step.printed:
-        if line.strip() != "..." and mask(line) not in there:
+        is_sample = line.startswith(("│", "╭", "╰", "  [sample-"))
+        if line.strip() != "..." and not is_sample and mask(line) not in there:
             yield line
 
 
 def mask(line: str) -> str:
-    """A line without its numbers, names of questions and widths of columns."""
+    """A line without its numbers, findings, names of questions and widths of columns."""
     line = re.sub(r"\bq[0-9a-f]{16,}", "q#", line)
+    line = re.sub(r"\b(?:[0-9a-f]{40}|[0-9a-f]{12})\b", "#", line)
+    line = re.sub(r"(127\.0\.0\.1:\d+/)[\w-]{20,}/", r"\1#/", line)
+    line = re.sub(r"https?://(?:huggingface\.co|127\.0\.0\.1:\d+)", "HUB", line)
+    line = re.sub(r"[━─]+", "-", line).replace("-dirty", "")
+    line = re.sub(r"\(log: \S+\)", "(log)", line)
+    line = re.sub(r"\b(?:better|worse|no difference shown)\b", "finding", line)
     return " ".join(_NUMBER.sub("#", line).split())
 
 
@@ -152,7 +162,9 @@ def main() -> None:
     steps = read_steps(text)
     with tempfile.TemporaryDirectory() as name:
         folder = make_folder(Path(name) / "work")
-        with run_server(Path(name) / "hub") as hub:
+        store = Path(name) / "hub"
+        store.mkdir()
+        with run_server(store) as hub:
             environment = make_environment(folder, hub)
             printed = [run_step(step, folder, environment) for step in steps]
         shown = [

@@ -84,9 +84,14 @@ def check_options(runner: str, options: Sequence[str]) -> None:
         raise ConfigError(f"{unknown[0]!r} is neither butwait's flag nor Beam's; {hint}")
 
 
-def quiet_beam() -> None:
-    """Keep Beam's notice about absent cloud clients and its tracebacks off the terminal."""
+def quiet_beam(*, keeps_errors: bool = False) -> None:
+    """Keep Beam's notice about absent cloud clients off the terminal; before Beam is imported.
+
+    Args:
+        keeps_errors: Whether its tracebacks stay: of other machines nobody else tells.
+    """
     # Logged on the root logger, at whichever import comes first.
     logging.getLogger().addFilter(lambda record: "apitools not found" not in record.getMessage())
     # A worker's error reaches the user as one line; Beam would print its traceback before.
-    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
+    if not keeps_errors:
+        logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
