@@ -45,8 +45,13 @@ def world(tmp_path: Path) -> Path:
 
 
 def files_of(root: Path) -> dict[str, bytes]:
-    """Every file of a run by name, but for what differs from run to run."""
-    changing = {"manifest.json", ".lock", "ledger.json"} | {f"{s}/_stage.json" for s in STAGES}
+    """Every file of a run by name, but for what differs from run to run.
+
+    Counts over time are kept in local folders only: a store cannot append.
+    """
+    changing = {"manifest.json", ".lock", "ledger.json", "trajectories/progress.jsonl"} | {
+        f"{s}/_stage.json" for s in STAGES
+    }
     found = {p.relative_to(root).as_posix(): p for p in root.rglob("*") if p.is_file()}
     return {
         name: path.read_bytes()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +22,23 @@ def write_card(
     run: RunFolder, manifest: Mapping[str, Any], ledger: Ledger, configs: Sequence[str]
 ) -> AnyPath:
     """Write ``card/README.md`` and return its path."""
-    files = [_read_config(run.stage("rows") / name) for name in configs]
     text = publishable_recipe((run.root / "recipe.yaml").read_text(encoding="utf-8"), manifest)
     path = run.stage("card") / "README.md"
-    write_text(path, render_card(manifest, ledger.model_dump(mode="json"), files, text))
+    with ExitStack() as stack:
+        folders = [run.stage("rows") / name for name in configs]
+        files = [stack.enter_context(_shards_here(folder)) for folder in folders]
+        card = render_card(manifest, ledger.model_dump(mode="json"), files, text)
+    write_text(path, card)
     return path
 
 
-def _read_config(folder: AnyPath) -> ConfigFiles:
-    """Read a configuration's shards; those of a remote run are brought here for the time."""
+@contextmanager
+def _shards_here(folder: AnyPath) -> Iterator[ConfigFiles]:
+    """Have a configuration's shards; those of a remote run are brought here for the time."""
     with worked_on_here(folder) as here:
         if isinstance(folder, RemotePath):
             fetch(folder, [path.name for path in files_in(folder, "*.parquet")], here)
-        return read_config(here)
+        yield read_config(here)
 
 
 def publishable_recipe(recipe_yaml: str, manifest: Mapping[str, Any]) -> str:
