@@ -45,8 +45,8 @@ class Measured:
     rows: int
 
 
-def measure(work: Path, n_questions: int) -> Measured:
-    """Write a corpus, build it, remove both."""
+def measure(work: Path, n_questions: int, a_shard: int = _A_SHARD) -> Measured:
+    """Write a corpus, build it, remove both; ``a_shard`` questions a shard."""
     folder = work / f"scale-{n_questions}"
     shutil.rmtree(folder, ignore_errors=True)
     n_bytes = write_corpus(folder / "corpus.parquet", n_questions)
@@ -59,7 +59,7 @@ def measure(work: Path, n_questions: int) -> Measured:
         "sampling": {"prompt": "none"},
         "decontaminate": {"enabled": False},
         "rows": {"default": {"transform": "verified"}, "rl": {"transform": "rl"}},
-        "shards": max(1, n_questions // _A_SHARD),
+        "shards": max(1, n_questions // a_shard),
     }
     (folder / "recipe.yaml").write_text(json.dumps(recipe), "utf-8")  # JSON is YAML
     began = time.monotonic()

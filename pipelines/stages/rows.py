@@ -140,7 +140,7 @@ class MergeRows(beam.DoFn):  # type: ignore[misc]
         self._thresholds = thresholds
 
     def process(self, element: tuple[str, int]) -> Iterator[int]:
-        """Merge the fragments of one shard; memory is one shard's rows."""
+        """Merge the fragments of one shard; memory is one fragment's rows."""
         with reported(self._plan.run.status):
             yield self._merge(*element)
 
@@ -148,26 +148,36 @@ class MergeRows(beam.DoFn):  # type: ignore[misc]
         run, plan = self._plan.run, self._plan
         record = row_type(dict(plan.configs)[name])
         parts = files_in(run.parts("rows") / name, f"part-{shard:05d}-*.parquet")
-        rows = [row for part in parts for row in read_records(part, record)]
         threshold = self._thresholds.get(name)
-        over = [
-            _over_cap_letter(row)
-            for row in rows
-            if isinstance(row, SftRow) and threshold is not None and not _kept(row, threshold)
-        ]
-        refused = {letter.item for letter in over}
-        kept = [row for row in rows if row.id not in refused]
+        over: list[DeadLetter] = []
+
+        def keep() -> Iterator[DatasetRow]:
+            for row in _sorted_rows(parts, record):
+                if isinstance(row, SftRow) and threshold is not None and not _kept(row, threshold):
+                    over.append(_over_cap_letter(row))
+                else:
+                    yield row
+
+        file = run.stage("rows") / name / f"train-{shard:05d}-of-{plan.n_shards:05d}.parquet"
+        n_rows = write_records(file, keep(), record, schema=published_schema(record))
         if over:
             path = run.dead_letters / f"rows-cap-{name}-{shard:05d}.parquet"
             write_records(path, over, DeadLetter)
-        file = f"train-{shard:05d}-of-{plan.n_shards:05d}.parquet"
-        write_records(
-            run.stage("rows") / name / file,
-            sorted(kept, key=lambda row: row.id),
-            record,
-            schema=published_schema(record),
-        )
-        return len(kept)
+        return n_rows
+
+
+def _sorted_rows(parts: Iterable[AnyPath], record: type[DatasetRow]) -> Iterator[DatasetRow]:
+    """Yield a shard's rows by id, a fragment in memory at a time.
+
+    A shard's questions are sorted by id and cut into blocks, a fragment is of one block, and a
+    row's id begins with its question's: fragments in order need no merging.
+    """
+    last = ""
+    for part in parts:
+        for row in sorted(read_records(part, record), key=lambda row: row.id):
+            assert last < row.id, f"{part}: {row.id} after {last}"
+            last = row.id
+            yield row
 
 
 def read_groups(
