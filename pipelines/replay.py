@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
@@ -128,18 +128,27 @@ def _partition(
                     n_ended += item["ended"] is True
                     spill.add(item)
         spill.flush()
-        reasons: Counter[str] = Counter()
-        n_problems = 0
+        reasons, firsts = Counter[str](), Counter[int]()
         for shard in range(n_shards):
-            rows = list(_finish(spill.read(shard), replay.spec, keeps_end=n_ended > 0))
+            found = _finish(spill.read(shard), replay.spec, keeps_end=n_ended > 0)
+            rows = _count(found, reasons, firsts)
             write_records(recordings_path(out, shard), rows, Recording, row_group_size=ROW_GROUP)
-            reasons.update(row.finish_reason for row in rows)
-            n_problems += len({row.problem_key for row in rows})
     finally:
         spill.remove()
     return RecordingCounts(
-        n_records, n_problems, reasons.total(), dict(refused), dict(sorted(reasons.items()))
+        n_records, firsts[0], reasons.total(), dict(refused), dict(sorted(reasons.items()))
     )
+
+
+def _count(
+    rows: Iterable[Recording], reasons: Counter[str], firsts: Counter[int]
+) -> Iterator[Recording]:
+    """Pass a shard's rows on, sorted by problem, and count how they ended and the problems."""
+    for key, members in groupby(rows, key=lambda row: row.problem_key):
+        firsts[0] += bool(key)
+        for row in members:
+            reasons[row.finish_reason] += 1
+            yield row
 
 
 def recordings_path(folder: AnyPath, shard: int) -> AnyPath:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 # Read once at import of huggingface_hub: the lane over LFS is the one in which faults can be set.
 os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+# Here, and not in the first test that needs it: some tests run commands without these variables.
+import huggingface_hub.constants  # noqa: F401
 
 
 def pytest_configure(config: pytest.Config) -> None:
