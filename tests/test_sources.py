@@ -284,8 +284,9 @@ def test_a_line_beyond_the_limit_is_skipped_without_being_held(
 
 def test_a_json_list_is_never_held_whole(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    filler = "x" * 2000
-    path.write_text(json.dumps([{**row, "filler": filler} for row in sums(10_000)]), "utf-8")
+    # Long records, few of them: the verifier's bounded memory of answers grows with their number.
+    filler = "x" * 20_000
+    path.write_text(json.dumps([{**row, "filler": filler} for row in sums(2_000)]), "utf-8")
     source = resolve(path)
     [piece] = plan_pieces(source)
     rows = read_piece(piece)
@@ -294,11 +295,9 @@ def test_a_json_list_is_never_held_whole(tmp_path: Path) -> None:
     n_rows = 1
     for _ in rows:
         n_rows += 1
-        if n_rows == 3000:
-            break
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert n_rows == 3000
+    assert n_rows == 2000
     assert peak < path.stat().st_size / 3
 
 

@@ -14,7 +14,11 @@ let shown = { collection: null, filter: null, row: null };
 let links = [];
 
 const about = () => overview.collections.find((one) => one.name === state.collection);
-const go = (change) => { location.hash = writeHash({ ...state, nodes: [], ...change }); };
+// The state changes at once: the address tells of it later, and the next key may come before that.
+const go = (change) => {
+  state = { ...state, nodes: [], ...change };
+  location.hash = writeHash(state);
+};
 
 const actions = {
   copy: async () => {
