@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -21,8 +22,16 @@ def test_a_larger_corpus_begins_like_a_smaller_one(tmp_path: Path) -> None:
 
 
 def test_a_benchmark_that_misses_its_targets_says_so() -> None:
-    start = Measured(100, 0.0, 5.0, 5.0, 300.0, 200)
-    even = [Measured(n, 1.0, 9.0, 5.0 + n * 0.004, 400.0, n) for n in (10_000, 100_000)]
+    start = Measured(100, 0.0, 5.0, 5.0, 300.0, 200, 30.0)
+    even = [Measured(n, 1.0, 9.0, 5.0 + n * 0.004, 400.0, n, 30.0) for n in (10_000, 100_000)]
     assert "MISSED" not in section(start, even)
-    slower = [even[0], Measured(100_000, 1.0, 9.0, 5.0 + 500.0, 2000.0, 1)]
+    slower = [even[0], Measured(100_000, 1.0, 9.0, 5.0 + 500.0, 2000.0, 1, 30.0)]
     assert section(start, slower).count("MISSED") == 2
+
+
+def test_a_machine_that_was_slower_for_one_build_is_taken_into_account() -> None:
+    start = Measured(100, 0.0, 5.0, 5.0, 300.0, 200, 30.0)
+    first = Measured(10_000, 1.0, 9.0, 45.0, 400.0, 1, 30.0)
+    on_a_slow_day = Measured(100_000, 1.0, 9.0, 1.5 * 405.0, 400.0, 1, 45.0)
+    assert "MISSED" not in section(start, [first, on_a_slow_day])
+    assert section(start, [first, replace(on_a_slow_day, yardstick_ms=30.0)]).count("MISSED") == 1

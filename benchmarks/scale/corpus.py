@@ -5,8 +5,11 @@ Every row is a function of the seed and its number: a larger corpus begins like 
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +31,25 @@ _SCHEMA = pa.schema(
 
 def write_corpus(path: Path, n_questions: int, seed: int = 0) -> int:
     """Write a parquet file; return the bytes of all trajectories before compression."""
-    n_bytes = 0
+    n_bytes, n_cores = 0, os.cpu_count() or 1
     path.parent.mkdir(parents=True, exist_ok=True)
-    with pq.ParquetWriter(path, _SCHEMA, compression="zstd") as writer:
-        for start in range(0, n_questions, _BATCH):
-            rows = list(_rows(start, min(start + _BATCH, n_questions), seed))
-            n_bytes += sum(len(text) for row in rows for text in row["generations"])
-            writer.write_table(pa.Table.from_pylist(rows, _SCHEMA), row_group_size=256)
+    batch = partial(_batch, stop=n_questions, seed=seed)
+    with (
+        pq.ParquetWriter(path, _SCHEMA, compression="zstd") as writer,
+        ProcessPoolExecutor(n_cores) as pool,
+    ):
+        starts = range(0, n_questions, _BATCH)
+        for i in range(0, len(starts), n_cores):  # no more in memory than are being made
+            for table, size in pool.map(batch, starts[i : i + n_cores]):
+                writer.write_table(table, row_group_size=256)
+                n_bytes += size
     return n_bytes
+
+
+def _batch(start: int, stop: int, seed: int) -> tuple[pa.Table, int]:
+    rows = list(_rows(start, min(start + _BATCH, stop), seed))
+    size = sum(len(text) for row in rows for text in row["generations"])
+    return pa.Table.from_pylist(rows, _SCHEMA), size
 
 
 def _rows(start: int, stop: int, seed: int) -> Iterator[dict[str, Any]]:
