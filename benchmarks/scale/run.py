@@ -157,8 +157,9 @@ def section(start: Measured, found: list[Measured]) -> str:
         f"Questions with {N_TEXTS} recorded trajectories of about 2 KB: read, verified, rows, "
         "card. "
         f"A start costs {start.cpu_s:.1f} CPU s, which is taken off. *Yardstick*: a fixed piece of "
-        "work, timed every five seconds beside each build; *at one speed* is what remains when every "
-        "build's processor time is divided by it, times the first build's. The last line is the first size once more.",
+        "work, timed every five seconds beside each build; *at one speed* is what remains when "
+        "every build's processor time is divided by it, times the first build's. The last line is "
+        "the first size once more.",
         "",
         "| questions | texts, GB | rows | CPU ms a question | yardstick, ms | at one speed | "
         "to the first | wall, s | peak, MB |",
