@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from butwait.transforms import answers
 from butwait.transforms.answers import extract_answer
-from butwait.transforms.verify.decision import decide
-from butwait.transforms.verify.golds import canonical_text, read_gold
-from butwait.transforms.verify.limits import DEFAULT
-from butwait.transforms.verify.mode import EXACT
-from butwait.transforms.verify.plain import compare_plainly, read_rational
+from butwait.transforms.verify.decision import compare_plainly, decide
+from butwait.transforms.verify.golds import _read_fully, canonical_text, read_gold
+from butwait.transforms.verify.limits import DEFAULT, Limits
+from butwait.transforms.verify.mode import EXACT, TRACE
+from butwait.transforms.verify.plain import is_bounded_as_usual, read_rational
 
 RANDOMS = st.randoms(use_true_random=False)
 SEPARATORS = (",", "{,}", ",\\!")
@@ -24,6 +24,7 @@ WORDS = (
     "wait, wrong", "<think>", "</think>", "<answer>3</answer>", "\\boxed", "\\fbox{2}", ".", "$",
     "\\]", "Answer: 4",
 )  # fmt: skip
+PROBLEMS = (None, "What percent of 4 is 2?", "How many? (A) 1 (B) 2 (C) 3", "How many?")
 INSIDES = ("5", "\\frac{1}{2}", "", "\\{1, 2\\}", "a}", "{b", "\\boxed{3}", " ", "x_{1}", "\\}")
 
 
@@ -66,10 +67,16 @@ def test_plain_numbers_get_the_verdict_rule_and_canonical_texts_of_the_reader(rn
     if quick is None:
         assert read_rational(gold) is None or read_rational(answer) is None
         return
-    known = read_gold(gold, DEFAULT, EXACT)
-    assert known.unusable is None
-    found = decide(known.text, answer, None, DEFAULT, EXACT, wait=False)
+    mode, problem = rng.choice([EXACT, TRACE]), rng.choice(PROBLEMS)
+    known = _read_fully(gold, DEFAULT, mode)
+    assert known.unusable is None and known == read_gold(gold, DEFAULT, mode)
+    found = decide(known.text, answer, problem, DEFAULT, mode, wait=False)
     assert quick == (found, (known.canonical, canonical_text(answer, DEFAULT)))
+
+
+def test_the_short_way_is_taken_whatever_a_symbolic_comparison_may_take() -> None:
+    assert is_bounded_as_usual(Limits(worker_s=7.5, memory_mb=64))
+    assert not is_bounded_as_usual(Limits(digits=3)) and not is_bounded_as_usual(Limits(steps=2))
 
 
 @pytest.mark.parametrize("text", ["1/2", "x", "", "1e3", "\\frac{1}{0}", "2\\frac{3}{2}", "1,23"])

@@ -14,11 +14,11 @@ from butwait.schemas.errors import VerifierError
 from butwait.schemas.verdict import Verdict
 from butwait.transforms.answers import extract_answer
 from butwait.transforms.statements import Extraction
-from butwait.transforms.verify.decision import WorkerNeeded, decide
+from butwait.transforms.verify.decision import WorkerNeeded, compare_plainly, decide
 from butwait.transforms.verify.golds import Found, bare, canonical_text, read_gold
 from butwait.transforms.verify.limits import DEFAULT, VERIFIER_VERSION, Limits
 from butwait.transforms.verify.mode import ANSWER_TYPES, EXACT, TRACE, AnswerType, Mode, mode_of
-from butwait.transforms.verify.plain import compare_plainly
+from butwait.transforms.verify.plain import is_bounded_as_usual
 
 Kind = Literal["trace", "answer"]
 _KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -153,6 +153,10 @@ def _found(
     check: Check, found: Found | None, extracted: str | None, limits: Limits, mode: Mode, wait: bool
 ) -> tuple[Found, str | None, tuple[str | None, str | None]]:
     """The verdict on what was extracted (``found``: why nothing was)."""
+    if found is None and (mode is TRACE or mode is EXACT) and is_bounded_as_usual(limits):
+        plain = compare_plainly(bare(check.gold), extracted or "")
+        if plain is not None:
+            return plain[0], extracted, plain[1]
     if found is None and (check.problem is None or len(check.problem) <= _REMEMBERED_PROBLEM):
         try:
             known, texts = _remembered(check.gold, extracted or "", check.problem, limits, mode)
@@ -177,10 +181,6 @@ def _remembered(
     Raises:
         WorkerNeeded: They cannot tell (this is not remembered here).
     """
-    if (mode is TRACE or mode is EXACT) and limits is DEFAULT:
-        plain = compare_plainly(gold, answer)
-        if plain is not None and (problem is None or plain[0].verdict == "correct"):
-            return plain
     known = read_gold(gold, limits, mode)
     if known.unusable:
         return known.unusable, (known.canonical, None)

@@ -14,6 +14,7 @@ from butwait.transforms.verify.golds import Found
 from butwait.transforms.verify.limits import Limits
 from butwait.transforms.verify.mode import EXACT, Mode
 from butwait.transforms.verify.options import options_of
+from butwait.transforms.verify.plain import read_rational
 from butwait.transforms.verify.pool import shared_pool
 from butwait.transforms.verify.staged import compare_in_process, equal_text, read_cached
 from butwait.transforms.verify.tree import Choice
@@ -56,6 +57,33 @@ def decide(
     if _asks_percent(problem) and _differ_by_percent_sign(gold, answer, limits):
         return Found("correct", "percent_asked", "the problem asks for a number of per cent")
     return _by_option(gold, answer, problem, limits, wait) or found
+
+
+def compare_plainly(gold: str, answer: str) -> tuple[Found, tuple[str, str]] | None:
+    """The verdict on two plain numbers with their canonical texts; None when one is not plain.
+
+    No problem changes it: neither is a letter, neither has a percent sign.
+    """
+    one = read_rational(gold)
+    two = read_rational(answer) if one is not None else None
+    if one is None or two is None:
+        return None
+    if one.text == two.text:
+        found = _STRING
+    else:
+        same = one[:2] == two[:2]
+        found = _FOUND[same, one.bottom == 1 and two.bottom == 1]
+    return found, (one.canonical, two.canonical)
+
+
+_STRING = Found("correct", "string")
+_FOUND = {
+    (same, integers): Found(
+        "correct" if same else "incorrect", "integer" if integers else "rational"
+    )
+    for same in (True, False)
+    for integers in (True, False)
+}
 
 
 def _pair(gold: str, answer: str, limits: Limits, mode: Mode, wait: bool) -> Found:

@@ -13,7 +13,8 @@ from butwait.transforms.answers import last_boxed
 from butwait.transforms.verify.budget import budget
 from butwait.transforms.verify.forms import Undefined
 from butwait.transforms.verify.limits import Limits
-from butwait.transforms.verify.mode import Mode
+from butwait.transforms.verify.mode import EXACT, TRACE, Mode
+from butwait.transforms.verify.plain import is_bounded_as_usual, read_rational
 from butwait.transforms.verify.render import render
 from butwait.transforms.verify.scalars import exact_form
 from butwait.transforms.verify.staged import read_cached, read_typed
@@ -75,6 +76,13 @@ class Gold:
 def read_gold(gold: str, limits: Limits, mode: Mode) -> Gold:
     """What there is to check an answer against."""
     text = bare(gold)
+    plain = read_rational(text)
+    if plain is not None and mode in (EXACT, TRACE) and is_bounded_as_usual(limits):
+        return Gold(text, plain.canonical, None)
+    return _read_fully(text, limits, mode)
+
+
+def _read_fully(text: str, limits: Limits, mode: Mode) -> Gold:
     with budget(limits.steps):
         unusable = _unusable(text, limits, mode)
     return Gold(text, canonical_text(text, limits), unusable)

@@ -13,7 +13,7 @@ from functools import lru_cache
 from math import gcd
 from typing import NamedTuple
 
-from butwait.transforms.verify.golds import Found, bare
+from butwait.transforms.verify.limits import DEFAULT, Limits
 
 _RATIONAL = re.compile(
     r"(?P<sign>-?)(?:(?P<int>\d{1,18})|(?P<group>\d{1,3}(?:(?:,|\{,\}|,\\!)\d{3}){1,5})"
@@ -24,6 +24,8 @@ _RATIONAL = re.compile(
 
 
 _LONGEST = 60
+# Of the bounds those that a plain number could ever reach: all but the symbolic worker's.
+_USUAL = DEFAULT._replace(worker_s=0.0, memory_mb=0)
 
 
 class Rational(NamedTuple):
@@ -39,13 +41,23 @@ class Rational(NamedTuple):
         return str(self.top) if self.bottom == 1 else f"{self.top}/{self.bottom}"
 
 
-@lru_cache(maxsize=4096)
+def is_bounded_as_usual(limits: Limits) -> bool:
+    """Whether no plain number can reach a limit; one symbolic comparison may take any time."""
+    return limits is DEFAULT or limits._replace(worker_s=0.0, memory_mb=0) == _USUAL
+
+
 def read_rational(answer: str) -> Rational | None:
     r"""The number that a bare answer writes plainly, or None when it needs the reader.
 
     >>> read_rational(r"-1\frac{2}{4}")
     Rational(top=-3, bottom=2, text='-1\\frac{2}{4}')
     """
+    # What is longer is no plain number, and nothing to remember.
+    return _read_rational(answer) if len(answer) <= _LONGEST else None
+
+
+@lru_cache(maxsize=4096)
+def _read_rational(answer: str) -> Rational | None:
     match = _RATIONAL.fullmatch(answer)
     if match is None:
         return None
@@ -70,29 +82,3 @@ def read_rational(answer: str) -> Rational | None:
             text = answer.replace("dfrac", "frac").replace("tfrac", "frac")
     common = gcd(*value)
     return Rational((-value[0] if sign else value[0]) // common, value[1] // common, text)
-
-
-def compare_plainly(gold: str, answer: str) -> tuple[Found, tuple[str, str]] | None:
-    """The verdict on two plain numbers with their canonical texts; None when one is not plain."""
-    if len(gold) > _LONGEST or len(answer) > _LONGEST:
-        return None  # no plain number, and nothing to remember
-    one = read_rational(bare(gold))
-    two = read_rational(answer) if one is not None else None
-    if one is None or two is None:
-        return None
-    if one.text == two.text:
-        found = _STRING
-    else:
-        same = one[:2] == two[:2]
-        found = _FOUND[same, one.bottom == 1 and two.bottom == 1]
-    return found, (one.canonical, two.canonical)
-
-
-_STRING = Found("correct", "string")
-_FOUND = {
-    (same, integers): Found(
-        "correct" if same else "incorrect", "integer" if integers else "rational"
-    )
-    for same in (True, False)
-    for integers in (True, False)
-}
