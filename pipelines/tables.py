@@ -96,6 +96,45 @@ def write_records(
     return n_rows
 
 
+def write_tables(
+    path: AnyPath, tables: Iterable[pa.Table], schema: pa.Schema, *, row_group_size: int = 512
+) -> int:
+    """Write tables one behind the other, as `write_records` would their rows; return their number.
+
+    Args:
+        path: Final name; its folder is made.
+        tables: With the fields of the schema; never more than one of them and a row group is held.
+        schema: Schema to store.
+        row_group_size: Rows a group.
+    """
+    n_rows = 0
+    left = schema.empty_table()
+    with _whole(path) as temporary:
+        with pq.ParquetWriter(temporary, schema, write_page_index=True) as writer:
+            for table in tables:
+                left = pa.concat_tables([left, table.cast(schema)])
+                while left.num_rows >= row_group_size:
+                    writer.write_table(left.slice(0, row_group_size).combine_chunks())
+                    left = left.slice(row_group_size)
+                n_rows += table.num_rows
+            if left.num_rows:
+                writer.write_table(left.combine_chunks())
+    return n_rows
+
+
+def read_table(path: AnyPath) -> pa.Table:
+    """Read a whole parquet file, a fragment of a stage.
+
+    Raises:
+        ButwaitError: If the file is not readable parquet.
+    """
+    try:
+        with open_parquet(path) as file:
+            return file.read()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _unreadable(path, error) from error
+
+
 def read_records(
     path: AnyPath, record: type[R], row_groups: Sequence[int] | None = None
 ) -> Iterator[R]:

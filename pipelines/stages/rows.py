@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import apache_beam as beam
+import pyarrow as pa
 
 from butwait.pipelines.failures import reported
 from butwait.pipelines.own_transforms import OwnCode, load_own
@@ -25,7 +26,9 @@ from butwait.pipelines.tables import (
     published_schema,
     read_columns,
     read_records,
+    read_table,
     write_records,
+    write_tables,
 )
 from butwait.schemas.dead_letter import DeadLetter
 from butwait.schemas.question import Question
@@ -151,33 +154,34 @@ class MergeRows(beam.DoFn):  # type: ignore[misc]
         threshold = self._thresholds.get(name)
         over: list[DeadLetter] = []
 
-        def keep() -> Iterator[DatasetRow]:
-            for row in _sorted_rows(parts, record):
-                if isinstance(row, SftRow) and threshold is not None and not _kept(row, threshold):
-                    over.append(_over_cap_letter(row))
-                else:
-                    yield row
+        def keep() -> Iterator[pa.Table]:
+            for table in _sorted_tables(parts):
+                kept, refused = (table, ()) if threshold is None else _cap(table, threshold)
+                over.extend(_over_cap_letter(row) for row in refused)
+                yield kept
 
         file = run.stage("rows") / name / f"train-{shard:05d}-of-{plan.n_shards:05d}.parquet"
-        n_rows = write_records(file, keep(), record, schema=published_schema(record))
+        n_rows = write_tables(file, keep(), published_schema(record))
         if over:
             path = run.dead_letters / f"rows-cap-{name}-{shard:05d}.parquet"
             write_records(path, over, DeadLetter)
         return n_rows
 
 
-def _sorted_rows(parts: Iterable[AnyPath], record: type[DatasetRow]) -> Iterator[DatasetRow]:
+def _sorted_tables(parts: Iterable[AnyPath]) -> Iterator[pa.Table]:
     """Yield a shard's rows by id, a fragment in memory at a time.
 
     A shard's questions are sorted by id and cut into blocks, a fragment is of one block, and a
-    row's id begins with its question's: fragments in order need no merging.
+    row's id begins with its question's: fragments in order need no merging. The rows were checked
+    when they were made: here they stay tables.
     """
     last = ""
     for part in parts:
-        for row in sorted(read_records(part, record), key=lambda row: row.id):
-            assert last < row.id, f"{part}: {row.id} after {last}"
-            last = row.id
-            yield row
+        table = read_table(part).sort_by("id")
+        for row_id in table["id"].to_pylist():
+            assert last < row_id, f"{part}: {row_id} after {last}"
+            last = row_id
+        yield table
 
 
 def read_groups(
@@ -293,8 +297,13 @@ def _flows(parts: Iterable[AnyPath]) -> Iterator[tuple[str, Flow | None]]:
             yield row["id"], row["flow"]
 
 
-def _kept(row: SftRow, threshold: str) -> bool:
-    return is_within_cap(row.id, row.flow, threshold)
+def _cap(table: pa.Table, threshold: str) -> tuple[pa.Table, tuple[SftRow, ...]]:
+    """Split a fragment into what a cap leaves, and the rows beyond it."""
+    pairs = zip(table["id"].to_pylist(), table["flow"].to_pylist(), strict=True)
+    kept = [is_within_cap(row_id, flow, threshold) for row_id, flow in pairs]
+    over = table.filter(pa.array([not keep for keep in kept], pa.bool_())).to_pylist()
+    refused = tuple(SftRow.model_validate(row, strict=False) for row in over)
+    return table.filter(pa.array(kept, pa.bool_())), refused
 
 
 def _over_cap_letter(row: SftRow) -> DeadLetter:
