@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from fake_openai import FakeOpenAI
+from fake_openai import FakeOpenAI, is_probe
 
 from butwait.pipelines.sampling.batches import BatchClient
 from butwait.pipelines.sampling.connect import connect
@@ -138,7 +138,8 @@ def test_a_server_that_fails_on_and_on_is_asked_once_together_and_once_alone() -
     with FakeOpenAI().running() as server:
         server.faults.extend(["500"] * 100)
         [completions] = sample(server, ask(n=16))
-    assert len(server.payloads) == 17
+    # The client may also look, on a slow machine, whether the server works again.
+    assert sum(not is_probe(payload) for payload in server.payloads) == 17
     assert all(isinstance(completion, RequestRefused) for completion in completions)
 
 

@@ -248,6 +248,17 @@ def test_a_server_that_comes_back_with_another_model_is_not_taken_back(
     assert not any(line.endswith("answers again") for line in said)
 
 
+def test_a_request_that_meets_another_model_goes_to_a_server_that_has_its_own(
+    server: FakeOpenAI, other: FakeOpenAI
+) -> None:
+    said: list[str] = []
+    client = open_client(server.url, other.url, said=said, n_retries=1)
+    server.model = "another/model"  # between two requests: no connection was ever refused
+    answers = answer(client, *[ask(f"q{i}") for i in range(40)])
+    assert all(len(completions) == 2 for completions in answers)
+    assert any("it serves another/model now, not fake/model" in line for line in said)
+
+
 def test_a_text_that_got_lost_is_asked_for_once_more_and_then_believed(server: FakeOpenAI) -> None:
     server.faults.append("hollow")
     (completions,) = answer(open_client(server.url), ask())

@@ -14,6 +14,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Any, Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
@@ -30,8 +31,9 @@ IDLE_S = 4.0
 _write_json = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
 ).encode
-Kind = Literal["refused", "broken", "timeout", "status", "busy", "garbage"]
-"""``refused``: nobody accepts connections. ``broken``: a connection ended in the middle.
+Kind = Literal["refused", "gone", "broken", "timeout", "status", "busy", "garbage"]
+"""``refused``: nobody accepts connections. ``gone``: the server says that it has no such model.
+``broken``: a connection ended in the middle.
 ``status``: 5xx. ``busy``: 408, 425, 429. ``garbage``: a reply that cannot be read."""
 
 
@@ -66,7 +68,12 @@ class PassingError(Exception):
     @property
     def is_servers(self) -> bool:
         """Whether it tells against the server rather than against one reply."""
-        return self.kind in ("refused", "broken", "timeout", "status")
+        return self.is_certain or self.kind in ("broken", "timeout", "status")
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether no second failure is needed to know that the server is away."""
+        return self.kind in ("refused", "gone")
 
 
 class Connection:
@@ -148,7 +155,7 @@ class Connection:
         finally:
             self._limits.discard(limit)
             self._dropped.pop(limit, None)
-        return self._read(reply, read)
+        return self._read(reply, read, str(payload.get("model") or ""))
 
     async def fetch(self, path: str, payload: Mapping[str, Any] | None = None) -> Reply:
         """Post a payload, or get where there is none; the caller limits the time.
@@ -168,7 +175,7 @@ class Connection:
         async with asked as response:
             return Reply(response.status, response.headers, await read_bounded(response))
 
-    def _read(self, reply: Reply, read: Callable[[object], T]) -> T:
+    def _read(self, reply: Reply, read: Callable[[object], T], model: str = "") -> T:
         try:
             parsed: object = json.loads(reply.body)
         except (ValueError, RecursionError) as error:
@@ -177,7 +184,7 @@ class Connection:
                 raise PassingError(refusal, "garbage") from error
             parsed = None
         if reply.status != 200:
-            raise self._refuse(reply, parsed)
+            raise self._refuse(reply, parsed, model)
         try:
             return read(parsed)
         except RequestRefused as refusal:
@@ -185,9 +192,12 @@ class Connection:
                 raise PassingError(refusal, "garbage") from refusal
             raise
 
-    def _refuse(self, reply: Reply, parsed: object) -> RequestRefused | PassingError:
+    def _refuse(self, reply: Reply, parsed: object, model: str) -> RequestRefused | PassingError:
         body = self._hide(reply.text)
         refusal = read_refusal(reply.status, body, _hide_in(parsed, self._hide))
+        if reply.status == HTTPStatus.NOT_FOUND and model and model in reply.text:
+            # Another server took its port: the request is as good as before, elsewhere or later.
+            return PassingError(refusal, "gone")
         if refusal.reason != "server_error":
             return refusal
         kind: Kind = "status" if reply.status >= 500 else "busy"

@@ -139,7 +139,7 @@ class Place:
             return
         self.last_seen = failure.refusal.detail
         self._n_failures += 1
-        if failure.kind == "refused" or self._n_failures >= self._patience.pause_after:
+        if failure.is_certain or self._n_failures >= self._patience.pause_after:
             self._close()
 
     def _close(self) -> None:
