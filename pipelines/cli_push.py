@@ -88,7 +88,7 @@ def _push(run: Path, repo_id: str, options: PushOptions) -> None:
     )
     what = f"{result.files_sent} files sent" if result.files_sent else "nothing had changed"
     read = "model" if is_model else f"{result.n_rows} rows"
-    say(f"{result.url} at {result.revision}: {read} read back equal ({what})")
+    say(f"{result.url}: {read} read back equal ({what})")
 
 
 def _find_token() -> str:

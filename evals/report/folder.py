@@ -48,7 +48,7 @@ def open_run(run: Path) -> RunFiles:
     if not run.exists():
         raise ConfigError(f"{run} does not exist: name a run folder, e.g. runs/quickstart")
     if not run.is_dir():
-        raise ConfigError(f"{run} is a file: name a run folder, e.g. {run.parent}")
+        raise ConfigError(f"{run} is a file: name a run folder, e.g. runs/quickstart")
     run = run.resolve()
     notes = Notes(run)
     manifest = read_json(run / "manifest.json", notes)
