@@ -8,9 +8,11 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
+from grpo_world import make_rows as make_grpo_rows
 from hub.fixture import ClientRunner, Push
 from hub.sample_run import write_run
 from hub.server import HubServer
+from train_sums import pair_rows, step_rows
 from train_world import POLICY, make_row
 
 from butwait.pipelines import publish
@@ -45,7 +47,8 @@ def card(hub: HubServer, push: Push, tmp_path: Path, monkeypatch: pytest.MonkeyP
     """The card of a published dataset with rows as a build makes them."""
     monkeypatch.setattr(publish, "_verify", lambda *_: None)
     rows = [{**make_row(i), "pass_rate": i / 11, "answer": str(i + 1)} for i in range(12)]
-    push(write_run(tmp_path / "tiny", rows))
+    more = {"grpo": make_grpo_rows(), "pairs": pair_rows(), "steps": step_rows()}
+    push(write_run(tmp_path / "tiny", rows, more=more))
     return hub.files(REPO)["README.md"].decode()
 
 
@@ -63,30 +66,45 @@ def test_the_load_and_train_snippets_of_a_card_run(
     assert "LOADED 12 4" in out and "STEPS 1" in out
 
 
+SMALL: dict[str, tuple[str, ...]] = {
+    "sft": ("max_steps=1", "max_length=256"),
+    "dpo": ("max_length=256",),
+    "prm": ("max_length=256", "held_out=0.0"),
+    "grpo": ("max_steps=1", "group_size=2", "max_completion_length=16"),
+}
+"""What makes a recipe of a card small enough for a test; a user's differ in this as well."""
+
+
 @pytest.mark.slow
-def test_the_recipe_of_a_card_trains_with_butwait(
+def test_every_recipe_of_a_card_trains_with_butwait(
     hub: HubServer, card: str, tmp_path: Path, run_client: ClientRunner
 ) -> None:
-    recipe = next(text for text in blocks(card, "yaml") if "name: my-sft" in text)
-    (tmp_path / "sft.yaml").write_text(recipe)
-    arguments = ["train", "sft", "sft.yaml"]
-    for change in (f"model.id={POLICY}", "max_steps=1", "batch_size=2", "max_length=256"):
-        arguments += ["--set", change]
+    commands = []
+    for kind, small in SMALL.items():
+        recipe = next(text for text in blocks(card, "yaml") if f"name: my-{kind}\n" in text)
+        assert f"`{kind}.yaml`, then `butwait train {kind} {kind}.yaml`" in card
+        (tmp_path / f"{kind}.yaml").write_text(recipe)
+        arguments = ["train", kind, f"{kind}.yaml"]
+        for change in (f"model.id={POLICY}", "batch_size=2", "micro_batch_size=2", *small):
+            arguments += ["--set", change]
+        commands.append(arguments)
     run_client(f"""
         import os
         os.chdir({str(tmp_path)!r})
         from butwait.pipelines.cli import run_command
-        assert run_command({arguments!r}) == 0
+        for arguments in {commands!r}:
+            assert run_command(arguments) == 0, arguments
     """)
-    model_card = (tmp_path / "runs" / "my-sft" / "final" / "README.md").read_text()
-    assert f"datasets:\n- {REPO}" in model_card
-    assert hub.repo(REPO).find("main").oid in model_card
+    for kind in SMALL:
+        model_card = (tmp_path / "runs" / f"my-{kind}" / "final" / "README.md").read_text()
+        assert f"datasets:\n- {REPO}" in model_card
+        assert hub.repo(REPO).find("main").oid in model_card
 
 
 def test_the_card_tells_figures_limits_and_how_to_cite(card: str) -> None:
     assert "| default | 0.500 | 1 | 5 | 5 | 1 | 0 |" in card
     assert re.search(r"\| default \| completion \| 3\d \| 3\d \| 3\d \|", card)
-    assert "Known limits" in card and "It is small (16 rows)" in card
+    assert "Known limits" in card and "It is small (" in card
     assert "were not compared with any benchmark's" in card
     assert f"howpublished = {{Hugging Face Hub, /datasets/{REPO}}}" in card
     assert "OWNER/NAME" not in card

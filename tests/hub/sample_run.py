@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -80,10 +81,11 @@ def write_run(
     *,
     n_shards: int = 2,
     n_question_rows: int = 4,
+    more: Mapping[str, Sequence[dict[str, Any]]] = MappingProxyType({}),
 ) -> Path:
     """Write a whole run with the configurations ``default`` and ``rl``; return its folder.
 
-    Without question rows, ``rl`` is a shard of no rows.
+    Without question rows, ``rl`` is a shard of no rows. ``more``: further configurations.
     """
     rows = make_text_rows(12) if text_rows is None else text_rows
     paths = write_shards(run / "rows" / "default", rows, n_shards)
@@ -91,6 +93,8 @@ def write_run(
     if not n_question_rows:
         schema = pq.read_schema(paths[-1])
         pq.ParquetWriter(paths[-1], schema).close()
+    for name, its_rows in more.items():
+        paths += write_shards(run / "rows" / name, its_rows, 1)
     (run / "manifest.json").write_text(json.dumps(MANIFEST))
     (run / "recipe.yaml").write_text(RECIPE)
     ledger = {
@@ -99,6 +103,10 @@ def write_run(
         "rows": {
             "default": {"made": len(rows) + 1, "bins": {"written": len(rows), "too_long": 1}},
             "rl": {"made": n_question_rows, "bins": {"written": n_question_rows}},
+            **{
+                name: {"made": len(its), "bins": {"written": len(its)}}
+                for name, its in more.items()
+            },
         },
     }
     (run / "ledger.json").write_text(json.dumps(ledger))
