@@ -14,7 +14,7 @@ from typing import Any
 
 from butwait.schemas.recipe_dpo import DpoRecipe
 from butwait.trainer import gate
-from butwait.trainer.examples import IGNORED, ChatEncoder, Example, read_chat
+from butwait.trainer.examples import IGNORED, ChatEncoder, Example, name_row, read_chat
 from butwait.trainer.options import TrainOptions
 from butwait.trainer.rows import Rows, read_rows
 from butwait.trainer.start import find_end_ids, load_model, load_tokenizer, make_lora
@@ -22,7 +22,8 @@ from butwait.trainer.start import find_end_ids, load_model, load_tokenizer, make
 COLUMNS = ("prompt+chosen+rejected",)
 SIDES = ("chosen", "rejected")
 CHECKS = {
-    "not rendered": "the chat template refuses a text, or does not render it turn by turn",
+    "not rendered": "a side is no chat of roles and texts, or the chat template refuses it, or "
+    "does not render it turn by turn",
     "thought lost": "a text does not stand whole in the rendered chat",
     "no end token": "no end token is in the loss: the model would not learn to stop",
     "fully masked": "no token of a text is in the loss",
@@ -116,10 +117,10 @@ class PairEncoder:
             ``chosen_ids``, ``chosen_labels`` and the same of ``rejected`` (label: the token, or
             ``IGNORED``), with ``id``, ``problems``, ``usable`` and counts.
         """
-        name = str(row.get("id") or f"row {number}")
+        name = name_row(row, number)
         try:
             better, worse = (self._encode_side(row, number, side) for side in SIDES)
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             return _describe(name, Example([], [], False, False, 0), None, ["not rendered"])
         problems = self._find_problems(better, worse)
         return _describe(name, better, worse, problems)

@@ -184,7 +184,12 @@ def _find_content(text: str, content: str, begin: int) -> tuple[int, int]:
 
 
 def read_chat(row: Mapping[str, Any], number: int) -> Chat:
-    """Read a row as a chat; ``number`` names it where it has no id."""
+    """Read a row as a chat; ``number`` names it where it has no id.
+
+    Raises:
+        ValueError: It is none: a turn without a role or a text (None is no text), no turn at all,
+            or a span without its place.
+    """
     if row.get("prompt") is not None and row.get("completion") is not None:
         messages = [*_as_messages(row["prompt"], "user")]
         messages += _as_messages(row["completion"], "assistant")
@@ -192,8 +197,24 @@ def read_chat(row: Mapping[str, Any], number: int) -> Chat:
         messages = _as_messages(row["messages"], "user")
     else:
         messages = _read_conversations(row)
-    plain = [{"role": str(m["role"]), "content": str(m["content"])} for m in messages]
-    return Chat(str(row.get("id") or f"row {number}"), plain, list(row.get("spans") or []))
+    if not messages:
+        raise ValueError("no messages")
+    plain = [{"role": m["role"], "content": m["content"]} for m in messages]
+    return Chat(name_row(row, number), plain, _read_spans(row.get("spans") or ()))
+
+
+def name_row(row: Mapping[str, Any], number: int) -> str:
+    """A row's id, or its number where it has none."""
+    return str(row.get("id") or f"row {number}")
+
+
+def _read_spans(said: Any) -> list[Mapping[str, Any]]:
+    spans = list(said) if isinstance(said, list | tuple) else [said]
+    for span in spans:
+        place = (span.get("start"), span.get("end")) if isinstance(span, Mapping) else ()
+        if not place or not all(isinstance(x, int) for x in place) or "role" not in span:
+            raise ValueError(f"no span with start, end and role: {str(span)[:80]}")
+    return spans
 
 
 SPEAKERS = {"human": "user", "gpt": "assistant"}
@@ -204,11 +225,24 @@ def _read_conversations(row: Mapping[str, Any]) -> list[Mapping[str, str]]:
     """Read the layout of ShareGPT and Bespoke-Stratos: ``conversations``, perhaps ``system``."""
     said: list[Mapping[str, str]] = []
     if row.get("system"):
-        said.append({"role": "system", "content": row["system"]})
-    for turn in row["conversations"]:
-        said.append({"role": SPEAKERS.get(turn["from"], turn["from"]), "content": turn["value"]})
+        said += _as_messages(row["system"], "system")
+    for turn in _as_turns(row.get("conversations"), "from", "value"):
+        role = SPEAKERS.get(turn["from"], turn["from"])
+        said.append({"role": role, "content": turn["value"]})
     return said
 
 
 def _as_messages(said: Any, role: str) -> list[Mapping[str, str]]:
-    return [{"role": role, "content": said}] if isinstance(said, str) else list(said)
+    if isinstance(said, str):
+        return [{"role": role, "content": said}]
+    return _as_turns(said, "role", "content")
+
+
+def _as_turns(said: Any, role: str, text: str) -> list[Mapping[str, str]]:
+    """Check that each turn has a role and a text: str(None) would be learned as "None"."""
+    turns = said if isinstance(said, list | tuple) else [said]
+    for turn in turns:
+        found = [turn.get(role), turn.get(text)] if isinstance(turn, Mapping) else [None]
+        if not all(isinstance(x, str) for x in found):
+            raise ValueError(f"no turn with {role} and {text}: {str(turn)[:80]}")
+    return list(turns)

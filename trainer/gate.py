@@ -17,10 +17,11 @@ from accelerate import PartialState
 
 from butwait.schemas.errors import ConfigError
 from butwait.schemas.recipe_train import SftRecipe, TrainRecipe
-from butwait.trainer.examples import IGNORED, ChatEncoder, read_chat
+from butwait.trainer.examples import IGNORED, ChatEncoder, name_row, read_chat
 
 CHECKS = {
-    "not rendered": "the chat template refuses the chat, or does not render it turn by turn",
+    "not rendered": "it is no chat of roles and texts, or the chat template refuses it, or does "
+    "not render it turn by turn",
     "thought lost": "the assistant's text does not stand whole in the rendered chat",
     "no end token": "no end token is in the loss: the model would not learn to stop",
     "fully masked": "no token is in the loss",
@@ -176,11 +177,11 @@ def _encode_one(
     encoder: ChatEncoder, recipe: SftRecipe
 ) -> Callable[[Mapping[str, Any], int], dict[str, Any]]:
     def encode(row: Mapping[str, Any], number: int) -> dict[str, Any]:
-        chat = read_chat(row, number)
+        name = name_row(row, number)
         try:
-            example = encoder.encode(chat)
+            example = encoder.encode(read_chat(row, number))
         except ValueError:
-            return _describe(chat.id, [], [], ["not rendered"], 0)
+            return _describe(name, [], [], ["not rendered"], 0)
         ids, labels = example.input_ids, example.labels
         problems = []
         if not example.has_thought:
@@ -193,7 +194,7 @@ def _encode_one(
                 ids, labels = ids[: recipe.max_length], labels[: recipe.max_length]
         if all(label == IGNORED for label in labels):
             problems.append("fully masked")
-        described = _describe(chat.id, ids, labels, problems, example.n_straddling)
+        described = _describe(name, ids, labels, problems, example.n_straddling)
         if "too long" in problems and recipe.too_long == "drop":
             described["usable"] = False
         return described

@@ -139,7 +139,8 @@ def as_messages(prompt: object, rows: Rows) -> list[dict[str, str]]:
     if isinstance(prompt, str) and prompt.strip():
         return [{"role": "user", "content": prompt}]
     if isinstance(prompt, list) and prompt:
-        pairs = [(turn.get("role"), turn.get("content")) for turn in prompt]
+        turns = [turn if isinstance(turn, dict) else {} for turn in prompt]
+        pairs = [(turn.get("role"), turn.get("content")) for turn in turns]
         if all(isinstance(role, str) and isinstance(said, str) for role, said in pairs):
             return [{"role": str(role), "content": str(said)} for role, said in pairs]
     raise SourceError(

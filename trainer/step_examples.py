@@ -16,11 +16,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from butwait.schemas.recipe_prm import PrmRecipe
+from butwait.trainer.examples import name_row
 from butwait.trainer.reward_model import UNLABELLED
 
 QWEN_SYSTEM = "Please reason step by step, and put your final answer within \\boxed{}."
 CHECKS = {
-    "not rendered": "the chat template refuses the chat",
+    "not rendered": "prompt and steps are no texts, or the chat template refuses them",
     "uneven": "not one label a step",
     "bad label": "a label is neither true, false nor null, or a value lies beyond [0, 1]",
     "no label": "no step has a label",
@@ -68,7 +69,7 @@ def read_solution(row: Mapping[str, Any], number: int, recipe: PrmRecipe) -> Sol
     if any(x is not None and not 0.0 <= x <= 1.0 for x in labels):
         raise ValueError("a label beyond [0, 1]")
     return Solution(
-        id=str(row.get("id") or f"row {number}"),
+        id=name_row(row, number),
         question_id=str(row.get("question_id") or problem),
         problem=problem,
         steps=tuple(str(step) for step in row["completions"]),
@@ -160,10 +161,13 @@ def encode_row(
     """Make the function that encodes one row and says what is wrong with it."""
 
     def encode(row: Mapping[str, Any], number: int) -> dict[str, Any]:
-        name = str(row.get("id") or f"row {number}")
+        name = name_row(row, number)
+        steps = row["completions"] if isinstance(row["completions"], list | tuple) else [None]
+        if not all(isinstance(text, str) for text in (row["prompt"], *steps)):
+            return _describe(name, StepExample([], []), ["not rendered"])
         try:
             solution = read_solution(row, number, recipe)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return _describe(name, StepExample([], []), ["bad label"])
         problem = _explain(solution)
         if problem is not None:
