@@ -166,11 +166,11 @@ def section(start: Measured, found: list[Measured]) -> str:
         "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     speed = found[0].yardstick_ms
-    even = [_ms(one, start, speed) for one in found]
+    even = [cost_ms(one, start, speed) for one in found]
     for one, ms in zip(found, even, strict=True):
         lines.append(
-            f"| {one.n_questions:,} | {one.text_gb:.2f} | {one.rows:,} | {_ms(one, start):.2f} | "
-            f"{one.yardstick_ms:.1f} | {ms:.2f} | {100 * (ms / even[0] - 1):+.1f} % | "
+            f"| {one.n_questions:,} | {one.text_gb:.2f} | {one.rows:,} | "
+            f"{cost_ms(one, start):.2f} | {one.yardstick_ms:.1f} | {ms:.2f} | {100 * (ms / even[0] - 1):+.1f} % | "
             f"{one.seconds:.0f} | {one.peak_mb:.0f} |"
         )
     drift = max(abs(ms / even[0] - 1) for ms in even)
@@ -184,7 +184,7 @@ def section(start: Measured, found: list[Measured]) -> str:
     return "\n".join(lines)
 
 
-def _ms(one: Measured, start: Measured, speed: float | None = None) -> float:
+def cost_ms(one: Measured, start: Measured, speed: float | None = None) -> float:
     """Processor ms a question; at the speed at which the yardstick takes ``speed`` ms, if given."""
 
     def cpu_ms(build: Measured) -> float:
