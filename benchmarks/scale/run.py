@@ -170,8 +170,8 @@ def section(start: Measured, found: list[Measured]) -> str:
     for one, ms in zip(found, even, strict=True):
         lines.append(
             f"| {one.n_questions:,} | {one.text_gb:.2f} | {one.rows:,} | "
-            f"{cost_ms(one, start):.2f} | {one.yardstick_ms:.1f} | {ms:.2f} | {100 * (ms / even[0] - 1):+.1f} % | "
-            f"{one.seconds:.0f} | {one.peak_mb:.0f} |"
+            f"{cost_ms(one, start):.2f} | {one.yardstick_ms:.1f} | {ms:.2f} | "
+            f"{100 * (ms / even[0] - 1):+.1f} % | {one.seconds:.0f} | {one.peak_mb:.0f} |"
         )
     drift = max(abs(ms / even[0] - 1) for ms in even)
     peak = max(one.peak_mb for one in found)
