@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGES := schemas transforms pipelines trainer evals
 export OMP_NUM_THREADS ?= 1
+# Compiled modules are kept: the tests start hundreds of processes, each of which would compile Beam anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup links quickstart test fmt lint types imports check smoke docs lock pocket clean
