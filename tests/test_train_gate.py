@@ -83,6 +83,17 @@ def test_too_many_over_long_rows_stop_the_run(tmp_path: Path, capsys: Any) -> No
         ({"packing": True, "too_long": "keep"}, "too_long cannot be keep"),
         ({"rows": [{"question": "2?", "answer": "2"}]}, "needed: prompt and completion, or mess"),
         ({"data": {"path": "rows.jsonl", "max_pass_rate": 0.5}}, "need a column 'pass_rate'"),
+        (
+            {
+                "rows": [make_row(n) | {"pass_rate": "high"} for n in range(20)],
+                "data": {"path": "rows.jsonl", "max_pass_rate": 0.5},
+            },
+            "the column 'pass_rate' holds 'high': it must hold numbers",
+        ),
+        (
+            {"rows": [make_row(0) | {"completion": [{"role": "assistant", "content": None}]}]},
+            "not rendered: 1 of 1 rows (it is no chat of roles and texts",
+        ),
         ({"report_to": ["trackio"]}, "report_to: trackio is not installed"),
     ],
 )

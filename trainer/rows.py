@@ -187,7 +187,10 @@ def _keep_by_rate(table: Any, data: DataSpec) -> tuple[Any, dict[str, int]]:
         return table, {}
     if "pass_rate" not in table.column_names:
         raise ConfigError("min_pass_rate and max_pass_rate need a column 'pass_rate'")
-    rates = table["pass_rate"]
+    rates = list(table["pass_rate"])
+    odd = next((r for r in rates if r is not None and not isinstance(r, int | float)), None)
+    if odd is not None:
+        raise SourceError(f"the column 'pass_rate' holds {str(odd)[:80]!r}: it must hold numbers")
     hard = {i for i, rate in enumerate(rates) if rate is not None and low and rate < low}
     easy = {
         i for i, rate in enumerate(rates) if rate is not None and high is not None and rate > high
