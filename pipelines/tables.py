@@ -128,11 +128,8 @@ def read_table(path: AnyPath) -> pa.Table:
     Raises:
         ButwaitError: If the file is not readable parquet.
     """
-    try:
-        with open_parquet(path) as file:
-            return file.read()
-    except (pa.ArrowInvalid, OSError) as error:
-        raise _unreadable(path, error) from error
+    with open_parquet(path) as file:
+        return file.read()
 
 
 def read_records(
@@ -143,14 +140,11 @@ def read_records(
     Raises:
         ButwaitError: If the file is not readable parquet of this record.
     """
-    try:
-        with open_parquet(path) as file:
-            groups = range(file.num_row_groups) if row_groups is None else row_groups
-            for group in groups:
-                for row in file.read_row_group(group).to_pylist():
-                    yield record.model_validate(row, strict=False)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise _unreadable(path, error) from error
+    with open_parquet(path) as file:
+        groups = range(file.num_row_groups) if row_groups is None else row_groups
+        for group in groups:
+            for row in file.read_row_group(group).to_pylist():
+                yield record.model_validate(row, strict=False)
 
 
 def count_rows(path: AnyPath) -> int:
@@ -176,24 +170,30 @@ def read_columns(
     Raises:
         ButwaitError: If the file is not readable parquet.
     """
-    try:
-        with open_parquet(path) as file:
-            for batch in file.iter_batches(batch_size=batch_size, columns=list(columns)):
-                yield from batch.to_pylist()
-    except (pa.ArrowInvalid, OSError) as error:
-        raise _unreadable(path, error) from error
+    with open_parquet(path) as file:
+        for batch in file.iter_batches(batch_size=batch_size, columns=list(columns)):
+            yield from batch.to_pylist()
 
 
 @contextmanager
 def open_parquet(path: AnyPath) -> Iterator[pq.ParquetFile]:
-    """Open a parquet file for a ``with`` block."""
-    if isinstance(path, Path):
-        with pq.ParquetFile(path) as file:
-            yield file
-        return
-    # Far away few large reads are cheaper than many small ones.
-    with path.open() as raw, pq.ParquetFile(raw, pre_buffer=True) as file:
-        yield file
+    """Open a parquet file for a ``with`` block that reads it.
+
+    Raises:
+        ButwaitError: It is not readable parquet, at the start or later.
+    """
+    try:
+        if isinstance(path, Path):
+            with pq.ParquetFile(path) as file:
+                yield file
+        else:  # far away few large reads are cheaper than many small ones
+            with path.open() as raw, pq.ParquetFile(raw, pre_buffer=True) as file:
+                yield file
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ButwaitError(
+            f"{path} cannot be read as parquet ({error}); "
+            "delete it and run the build again to make it anew"
+        ) from error
 
 
 def read_footer(path: AnyPath) -> pq.FileMetaData:
@@ -202,18 +202,8 @@ def read_footer(path: AnyPath) -> pq.FileMetaData:
     Raises:
         ButwaitError: If the file is not readable parquet.
     """
-    try:
-        with open_parquet(path) as file:
-            return file.metadata
-    except (pa.ArrowInvalid, OSError) as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: AnyPath, error: Exception) -> ButwaitError:
-    return ButwaitError(
-        f"{path} cannot be read as parquet ({error}); "
-        "delete it and run the build again to make it anew"
-    )
+    with open_parquet(path) as file:
+        return file.metadata
 
 
 def write_text(path: AnyPath, text: str) -> None:

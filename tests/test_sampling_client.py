@@ -295,7 +295,7 @@ def test_a_key_that_a_server_repeats_in_a_list_is_hidden() -> None:
         connection = Connection("http://127.0.0.1:1", 1.0, "sesame")
         try:
             body = json.dumps({"error": said}).encode()
-            connection._read(Reply(422, {}, body), lambda reply: reply)
+            connection._read(Reply(422, {}, body), lambda reply: reply, "a model")
         finally:
             await connection.close()
 

@@ -13,8 +13,8 @@ from butwait.transforms.answers import extract_answer
 from butwait.transforms.verify.decision import compare_plainly, decide
 from butwait.transforms.verify.golds import _read_fully, canonical_text, read_gold
 from butwait.transforms.verify.limits import DEFAULT, Limits
-from butwait.transforms.verify.mode import EXACT, TRACE
-from butwait.transforms.verify.plain import is_bounded_as_usual, read_rational
+from butwait.transforms.verify.mode import EXACT, TRACE, Mode
+from butwait.transforms.verify.plain import may_be_plain, read_rational
 
 RANDOMS = st.randoms(use_true_random=False)
 SEPARATORS = (",", "{,}", ",\\!")
@@ -75,8 +75,9 @@ def test_plain_numbers_get_the_verdict_rule_and_canonical_texts_of_the_reader(rn
 
 
 def test_the_short_way_is_taken_whatever_a_symbolic_comparison_may_take() -> None:
-    assert is_bounded_as_usual(Limits(worker_s=7.5, memory_mb=64))
-    assert not is_bounded_as_usual(Limits(digits=3)) and not is_bounded_as_usual(Limits(steps=2))
+    assert may_be_plain(Limits(worker_s=7.5, memory_mb=64), TRACE)
+    assert not any(may_be_plain(x, TRACE) for x in (Limits(digits=3), Limits(steps=2)))
+    assert not may_be_plain(DEFAULT, Mode(tolerance=0.1))
 
 
 @pytest.mark.parametrize("text", ["1/2", "x", "", "1e3", "\\frac{1}{0}", "2\\frac{3}{2}", "1,23"])

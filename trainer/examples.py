@@ -191,16 +191,15 @@ def read_chat(row: Mapping[str, Any], number: int) -> Chat:
             or a span without its place.
     """
     if row.get("prompt") is not None and row.get("completion") is not None:
-        messages = [*_as_messages(row["prompt"], "user")]
-        messages += _as_messages(row["completion"], "assistant")
+        messages = read_messages(row["prompt"], "user")
+        messages += read_messages(row["completion"], "assistant")
     elif row.get("messages") is not None:
-        messages = _as_messages(row["messages"], "user")
+        messages = read_messages(row["messages"], "user")
     else:
         messages = _read_conversations(row)
     if not messages:
         raise ValueError("no messages")
-    plain = [{"role": m["role"], "content": m["content"]} for m in messages]
-    return Chat(name_row(row, number), plain, _read_spans(row.get("spans") or ()))
+    return Chat(name_row(row, number), messages, _read_spans(row.get("spans") or ()))
 
 
 def name_row(row: Mapping[str, Any], number: int) -> str:
@@ -221,28 +220,30 @@ SPEAKERS = {"human": "user", "gpt": "assistant"}
 """Roles of the ``from``/``value`` layout that have another name here."""
 
 
-def _read_conversations(row: Mapping[str, Any]) -> list[Mapping[str, str]]:
+def _read_conversations(row: Mapping[str, Any]) -> list[dict[str, str]]:
     """Read the layout of ShareGPT and Bespoke-Stratos: ``conversations``, perhaps ``system``."""
-    said: list[Mapping[str, str]] = []
-    if row.get("system"):
-        said += _as_messages(row["system"], "system")
-    for turn in _as_turns(row.get("conversations"), "from", "value"):
-        role = SPEAKERS.get(turn["from"], turn["from"])
-        said.append({"role": role, "content": turn["value"]})
-    return said
+    said = read_messages(row["system"], "system") if row.get("system") else []
+    turns = _read_turns(row.get("conversations"), "from", "value")
+    return said + [{**turn, "role": SPEAKERS.get(turn["role"], turn["role"])} for turn in turns]
 
 
-def _as_messages(said: Any, role: str) -> list[Mapping[str, str]]:
+def read_messages(said: Any, role: str) -> list[dict[str, str]]:
+    """Read messages; a text alone is one of that role.
+
+    Raises:
+        ValueError: A turn without a role or a text.
+    """
     if isinstance(said, str):
         return [{"role": role, "content": said}]
-    return _as_turns(said, "role", "content")
+    return _read_turns(said, "role", "content")
 
 
-def _as_turns(said: Any, role: str, text: str) -> list[Mapping[str, str]]:
-    """Check that each turn has a role and a text: str(None) would be learned as "None"."""
-    turns = said if isinstance(said, list | tuple) else [said]
-    for turn in turns:
+def _read_turns(said: Any, role: str, text: str) -> list[dict[str, str]]:
+    """Read turns by the names of their two fields; str(None) would be learned as "None"."""
+    messages = []
+    for turn in said if isinstance(said, list | tuple) else [said]:
         found = [turn.get(role), turn.get(text)] if isinstance(turn, Mapping) else [None]
         if not all(isinstance(x, str) for x in found):
             raise ValueError(f"no turn with {role} and {text}: {str(turn)[:80]}")
-    return list(turns)
+        messages.append({"role": turn[role], "content": turn[text]})
+    return messages

@@ -14,6 +14,7 @@ from typing import Any
 
 from butwait.schemas.errors import ConfigError, SourceError
 from butwait.schemas.recipe_grpo import GrpoRecipe, RolloutSpec
+from butwait.trainer.examples import read_messages
 from butwait.trainer.options import TrainOptions
 from butwait.trainer.quiet import without_vllm
 from butwait.trainer.rows import Rows, read_rows
@@ -136,13 +137,12 @@ def as_messages(prompt: object, rows: Rows) -> list[dict[str, str]]:
     Raises:
         SourceError: It is neither.
     """
-    if isinstance(prompt, str) and prompt.strip():
-        return [{"role": "user", "content": prompt}]
-    if isinstance(prompt, list) and prompt:
-        turns = [turn if isinstance(turn, dict) else {} for turn in prompt]
-        pairs = [(turn.get("role"), turn.get("content")) for turn in turns]
-        if all(isinstance(role, str) and isinstance(said, str) for role, said in pairs):
-            return [{"role": str(role), "content": str(said)} for role, said in pairs]
+    try:
+        messages = read_messages(prompt, "user")
+    except ValueError:
+        messages = []
+    if any(message["content"].strip() for message in messages):
+        return messages
     raise SourceError(
         f"{rows.origin['from']}: the prompt {str(prompt)[:80]!r} is neither a text nor messages of "
         "role and content"

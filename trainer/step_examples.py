@@ -62,20 +62,33 @@ def read_solution(row: Mapping[str, Any], number: int, recipe: PrmRecipe) -> Sol
     """Read a row; one without ids is named by its number and grouped by its problem.
 
     Raises:
+        TypeError: The prompt or a step is no text.
         ValueError: A label that is none.
     """
-    problem = str(row["prompt"])
-    labels = tuple(None if x is None else float(x) for x in row[recipe.label_source])
-    if any(x is not None and not 0.0 <= x <= 1.0 for x in labels):
-        raise ValueError("a label beyond [0, 1]")
+    problem, steps = row["prompt"], row["completions"]
+    if not isinstance(steps, list | tuple) or not all(
+        isinstance(x, str) for x in (problem, *steps)
+    ):
+        raise TypeError("prompt and steps must be texts")
+    labels = _read_labels(row[recipe.label_source])
     return Solution(
         id=name_row(row, number),
         question_id=str(row.get("question_id") or problem),
         problem=problem,
-        steps=tuple(str(step) for step in row["completions"]),
+        steps=tuple(steps),
         labels=labels,
         separator=str(row.get("separator") or recipe.separator),
     )
+
+
+def _read_labels(said: Any) -> tuple[float | None, ...]:
+    try:
+        labels = tuple(None if x is None else float(x) for x in said)
+    except (TypeError, OverflowError) as error:
+        raise ValueError(f"no labels: {str(said)[:80]}") from error
+    if any(x is not None and not 0.0 <= x <= 1.0 for x in labels):
+        raise ValueError("a label beyond [0, 1]")
+    return labels
 
 
 class StepEncoder:
@@ -162,12 +175,11 @@ def encode_row(
 
     def encode(row: Mapping[str, Any], number: int) -> dict[str, Any]:
         name = name_row(row, number)
-        steps = row["completions"] if isinstance(row["completions"], list | tuple) else [None]
-        if not all(isinstance(text, str) for text in (row["prompt"], *steps)):
-            return _describe(name, StepExample([], []), ["not rendered"])
         try:
             solution = read_solution(row, number, recipe)
-        except (TypeError, ValueError, OverflowError):
+        except TypeError:
+            return _describe(name, StepExample([], []), ["not rendered"])
+        except ValueError:
             return _describe(name, StepExample([], []), ["bad label"])
         problem = _explain(solution)
         if problem is not None:

@@ -175,7 +175,7 @@ class Connection:
         async with asked as response:
             return Reply(response.status, response.headers, await read_bounded(response))
 
-    def _read(self, reply: Reply, read: Callable[[object], T], model: str = "") -> T:
+    def _read(self, reply: Reply, read: Callable[[object], T], model: str) -> T:
         try:
             parsed: object = json.loads(reply.body)
         except (ValueError, RecursionError) as error:

@@ -17,8 +17,8 @@ from butwait.transforms.statements import Extraction
 from butwait.transforms.verify.decision import WorkerNeeded, compare_plainly, decide
 from butwait.transforms.verify.golds import Found, bare, canonical_text, read_gold
 from butwait.transforms.verify.limits import DEFAULT, VERIFIER_VERSION, Limits
-from butwait.transforms.verify.mode import ANSWER_TYPES, EXACT, TRACE, AnswerType, Mode, mode_of
-from butwait.transforms.verify.plain import is_bounded_as_usual
+from butwait.transforms.verify.mode import ANSWER_TYPES, EXACT, AnswerType, Mode, mode_of
+from butwait.transforms.verify.plain import may_be_plain
 
 Kind = Literal["trace", "answer"]
 _KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -153,7 +153,7 @@ def _found(
     check: Check, found: Found | None, extracted: str | None, limits: Limits, mode: Mode, wait: bool
 ) -> tuple[Found, str | None, tuple[str | None, str | None]]:
     """The verdict on what was extracted (``found``: why nothing was)."""
-    if found is None and (mode is TRACE or mode is EXACT) and is_bounded_as_usual(limits):
+    if found is None and may_be_plain(limits, mode):
         plain = compare_plainly(bare(check.gold), extracted or "")
         if plain is not None:
             return plain[0], extracted, plain[1]

@@ -13,8 +13,8 @@ from butwait.transforms.answers import last_boxed
 from butwait.transforms.verify.budget import budget
 from butwait.transforms.verify.forms import Undefined
 from butwait.transforms.verify.limits import Limits
-from butwait.transforms.verify.mode import EXACT, TRACE, Mode
-from butwait.transforms.verify.plain import is_bounded_as_usual, read_rational
+from butwait.transforms.verify.mode import Mode
+from butwait.transforms.verify.plain import may_be_plain, read_rational
 from butwait.transforms.verify.render import render
 from butwait.transforms.verify.scalars import exact_form
 from butwait.transforms.verify.staged import read_cached, read_typed
@@ -76,8 +76,8 @@ class Gold:
 def read_gold(gold: str, limits: Limits, mode: Mode) -> Gold:
     """What there is to check an answer against."""
     text = bare(gold)
-    plain = read_rational(text)
-    if plain is not None and mode in (EXACT, TRACE) and is_bounded_as_usual(limits):
+    plain = read_rational(text) if may_be_plain(limits, mode) else None
+    if plain is not None:
         return Gold(text, plain.canonical, None)
     return _read_fully(text, limits, mode)
 

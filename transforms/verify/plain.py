@@ -1,9 +1,9 @@
 r"""Plain rational numbers, by one expression and no tree: most answers of most data sets.
 
-An integer, a decimal, ``\frac`` of two whole numbers, a mixed number or a grouped number on both
-sides has its verdict here in a few microseconds. The reader gives the same verdict, rule and
-canonical text for every pair that is decided here (a property of the tests). Leaves out: anything
-else, and numbers so long that a limit could matter.
+An integer, a decimal, ``\frac`` of two whole numbers, a mixed number or a grouped number is read
+here in a few microseconds; ``decision.compare_plainly`` has the verdict on two of them. The reader
+gives the same verdict, rule and canonical text for every pair that is decided there (a property of
+the tests). Leaves out: anything else, and numbers so long that a limit could matter.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from math import gcd
 from typing import NamedTuple
 
 from butwait.transforms.verify.limits import DEFAULT, Limits
+from butwait.transforms.verify.mode import EXACT, TRACE, Mode
 
 _RATIONAL = re.compile(
     r"(?P<sign>-?)(?:(?P<int>\d{1,18})|(?P<group>\d{1,3}(?:(?:,|\{,\}|,\\!)\d{3}){1,5})"
@@ -41,8 +42,14 @@ class Rational(NamedTuple):
         return str(self.top) if self.bottom == 1 else f"{self.top}/{self.bottom}"
 
 
-def is_bounded_as_usual(limits: Limits) -> bool:
-    """Whether no plain number can reach a limit; one symbolic comparison may take any time."""
+def may_be_plain(limits: Limits, mode: Mode) -> bool:
+    """Whether plain numbers may take the short way.
+
+    No type or tolerance is given, and no plain number can reach a limit; one symbolic comparison
+    may take any time.
+    """
+    if mode is not TRACE and mode is not EXACT:
+        return False
     return limits is DEFAULT or limits._replace(worker_s=0.0, memory_mb=0) == _USUAL
 
 
